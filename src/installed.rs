@@ -62,6 +62,12 @@ impl Installed {
         let _ = state.wait_for(Option::is_none).await;
     }
 
+    /// Waits until something is missing, but not longer than `interval`: a write of the status may show it between two reads of the CRDs.
+    async fn problem_within(&self, interval: Duration) {
+        let mut state = self.0.subscribe();
+        let _ = tokio::time::timeout(interval, state.wait_for(Option::is_some)).await;
+    }
+
     /// Records that the API server dropped those fields of a space: another client has replaced the CRD since it was read.
     pub fn set_dropped(&self, fields: &[&str]) {
         let fields: Vec<String> = fields.iter().map(|field| format!("{} {field}", DeveloperSpace::kind(&()))).collect();
@@ -82,11 +88,15 @@ impl Installed {
     }
 }
 
-/// Waits until the cluster has both CRDs with every field of `status` that this version writes, and then reads them again every minute.
+/// Waits until the cluster has both CRDs with every field of `status` that this version writes, and then reads them again every minute. While something
+/// is missing, the interval is two seconds.
 pub async fn follow(client: Client, installed: Arc<Installed>) {
     await_crds(&client, &installed).await;
     loop {
-        tokio::time::sleep(if installed.has_problem() { RETRY_INTERVAL } else { RECHECK_INTERVAL }).await;
+        installed.problem_within(RECHECK_INTERVAL).await;
+        if installed.has_problem() {
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
         check(&client, &installed).await;
     }
 }

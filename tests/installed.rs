@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use developerspace_operator::{
     api::crd::crds,
-    installed::{Installed, await_crds, check},
+    installed::{Installed, await_crds, check, follow},
 };
 use kube::Client;
 use serde_json::json;
@@ -96,4 +96,25 @@ async fn a_crd_that_is_replaced_while_the_operator_works_is_noticed() {
     assert_eq!(checked(&installed, script![crd(0, "").refused(500, "InternalError")]).await, lacks, "a failed read shows nothing");
     assert_eq!(checked(&installed, script![crd(0, "").refused(404, "NotFound"), crd(1, "")]).await, None);
     installed.complete().await;
+}
+
+/// Another client replaced the CRD by an older version, and soon after that by the present one.
+#[tokio::test(start_paused = true)]
+async fn the_crds_are_read_within_seconds_after_the_api_server_has_dropped_a_field() {
+    let installed = Arc::new(Installed::default());
+    let script = script![some(SPACES), some(CLASSES), crd(0, ""), crd(1, ""), crd(0, ""), crd(1, "")];
+    play(script, async |client: Client| {
+        let drops = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            installed.set_dropped(&["status.terms"]);
+            assert!(installed.has_problem());
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        };
+        tokio::select! {
+            () = follow(client, installed.clone()) => {}
+            () = drops => {}
+        }
+    })
+    .await;
+    assert_eq!(installed.problem(), None);
 }

@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    child_api::ChildRef,
+    child_api::{self, ChildRef},
     children::remove,
     context::Context,
     expire,
@@ -28,9 +28,9 @@ use crate::{
     },
     cache::owner_limit::Released,
     desired::{
-        ChildKind, Uid,
+        ChildKind, SeenChild, Uid,
         child::is_operator_name,
-        departure::{Departure, departure},
+        departure::{Departure, departure, is_older},
         expiry::Step,
         lifetime::inputs::{is_protected, is_sealed},
         namespace::{Ownership, SeenNamespace, ownership},
@@ -162,19 +162,21 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::Delete => return delete(&ctx.io, space, &seen).await.map(Some),
         Departure::Release => {
             // A released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
-            remove_children(&ctx.io, &name, &[ChildKind::Binding]).await?;
+            remove_children(&ctx.io, &name, ChildKind::Binding).await?;
             let released = namespace::release(&ctx.io, space, &live, observed.now).await?;
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
             ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(&ctx.io, &name).await?)
         }
         Departure::HandBack => {
-            // All objects are removed before the claim, without which the operator may not write to the namespace, and access before the limits.
-            remove_children(&ctx.io, &name, &[ChildKind::Binding, ChildKind::Network, ChildKind::Limits, ChildKind::Quota]).await?;
-            namespace::hand_back(&ctx.io, space, &live).await?;
+            // The objects are removed before the claim, without which the operator may not write to the namespace, and access before the limits.
+            remove_children(&ctx.io, &name, ChildKind::Binding).await?;
+            let kept = Box::pin(remove_new_guards(&ctx.io, space)).await?;
+            namespace::hand_back(&ctx.io, space, &live, kept.contains(&ChildKind::Network)).await?;
             format!(
                 "namespace {name}, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that the \
-                 adoption raised stays"
+                 adoption raised stays{}",
+                and_kept(&kept)
             )
         }
     };
@@ -204,15 +206,51 @@ async fn delete(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result
     Ok(format!("namespace {name} is being deleted{}", because(blocked)))
 }
 
-/// Removes the operator's objects of those kinds, in that order.
-async fn remove_children(io: &Io, namespace: &str, kinds: &[ChildKind]) -> Result<(), Error> {
-    let children = io.store.children(namespace);
-    for kind in kinds {
-        for child in children.iter().filter(|child| child.kind == *kind && is_operator_name(child.kind, &child.name)) {
-            remove(io, namespace, ChildRef { kind: child.kind, name: &child.name }, &child.uid).await?;
-        }
+/// The operator's objects of that kind in the namespace.
+fn children_of_kind(io: &Io, namespace: &str, kind: ChildKind) -> Vec<SeenChild> {
+    let is_ours = |child: &SeenChild| child.kind == kind && is_operator_name(kind, &child.name);
+    io.store.children(namespace).into_iter().filter(is_ours).collect()
+}
+
+/// Removes the operator's objects of that kind.
+async fn remove_children(io: &Io, namespace: &str, kind: ChildKind) -> Result<(), Error> {
+    for child in children_of_kind(io, namespace, kind) {
+        remove(io, namespace, ChildRef { kind, name: &child.name }, &child.uid).await?;
     }
     Ok(())
+}
+
+/// Removes the limits and the isolation that the adoption by `space` created. Returns the kinds that stay, because they are older than the space: they
+/// have protected the namespace since its release.
+async fn remove_new_guards(io: &Io, space: &DeveloperSpace) -> Result<Vec<ChildKind>, Error> {
+    let namespace = space.name_any();
+    let mut kept = Vec::new();
+    for kind in [ChildKind::Network, ChildKind::Limits, ChildKind::Quota] {
+        for seen in children_of_kind(io, &namespace, kind) {
+            let child = ChildRef { kind, name: &seen.name };
+            let live = child_api::get(&io.client, &namespace, child).await;
+            let live = live.map_err(Error::api(format!("read {}", child.in_namespace(&namespace))))?;
+            match live {
+                Some(live) if is_older(live.metadata(), space) => kept.push(kind),
+                Some(live) => {
+                    remove(io, &namespace, child, &Uid::from_metadata(live.metadata())).await?;
+                }
+                None => {
+                    io.store.remove_child(&namespace, kind, &seen.name, &seen.uid);
+                }
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// The end of a sentence about the kinds of objects that stay.
+fn and_kept(kinds: &[ChildKind]) -> String {
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    format!(", and so do the objects that are older than this DeveloperSpace: {}", kinds.join(", "))
 }
 
 fn note(reason: &str, message: String) -> Note {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use kube::ResourceExt;
+
 use super::{
     context::Context,
     failure::Failure,
@@ -9,7 +11,11 @@ use super::{
     report::{StatusReport, report},
     schedule::Next,
 };
-use crate::{api::DeveloperSpace, desired::plan::Observed, runtime::error::Error};
+use crate::{
+    api::DeveloperSpace,
+    desired::plan::Observed,
+    runtime::error::{Class, Error},
+};
 
 /// The outcome of the actions of a reconcile.
 pub struct Outcome<'a> {
@@ -33,13 +39,20 @@ impl<'a> Outcome<'a> {
         Self { space, observed, report: None, error: None, admitted: None, next }
     }
 
-    /// Writes the report, and then releases the place that the space had before it was admitted to another class or for another owner.
+    /// Writes the report, and then releases the place that the space had before it was admitted to another class or for another owner. A space whose
+    /// deletion is complete needs no report.
     pub async fn report(&mut self, ctx: &Context) -> Result<(), Failure> {
         if let Some(content) = self.report.take() {
             let admitted = self.admitted.take();
             let is_admitted = admitted.is_some();
-            if let Err(error) = report(&ctx.io, &self.space, &self.observed, content).await {
-                return Err(Failure { admitted, ..error.into() });
+            match report(&ctx.io, &self.space, &self.observed, content).await {
+                Ok(_) => {}
+                // Other clients removed the last finalizers in the meantime: the deletion is complete.
+                Err(error) if error.class() == Class::Vanishing && self.space.metadata.deletion_timestamp.is_some() => {
+                    ctx.io.attempts.record_deletion(&self.space.name_any(), self.space.uid().unwrap_or_default());
+                    return Ok(());
+                }
+                Err(error) => return Err(Failure { admitted, ..error.into() }),
             }
             if is_admitted {
                 release_previous_place(&self.space, ctx);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{
-        Children, Desired, Grant, Resolved, SpecRefusal, desire,
+        Children, Desired, Grant, Resolved, SpecRefusal, Uid, desire,
         isolation::breach,
         missing_roles,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
@@ -60,7 +60,7 @@ pub async fn provision(
     resolved: &Resolved,
     grant: Grant,
 ) -> Result<Provisioned, Error> {
-    if let Some(report) = obstacle(space, observed) {
+    if let Some(report) = obstacle(&ctx.io, space, observed) {
         return Ok(Provisioned::reported(space.clone(), report));
     }
     let Desired { namespace: metadata, mut children } = desire(space, resolved, observed.outlook.expires_at);
@@ -182,10 +182,14 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, meta
 }
 
 /// The report for a namespace that must not be written to.
-fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<StatusReport> {
+fn obstacle(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Option<StatusReport> {
     let seen = observed.namespace.as_ref()?;
     match (observed.ownership, seen.terminating.as_deref()) {
-        (Ownership::Foreign, _) => Some(in_the_way(space, seen)),
+        (Ownership::Foreign, _) => {
+            // The namespace of that name is not the one that was created for the space.
+            io.creations.end(&Uid::from_metadata(&space.metadata));
+            Some(in_the_way(space, seen))
+        }
         (Ownership::Ours | Ownership::Offered, Some(blocked)) => Some(terminating(space, observed, blocked)),
         (Ownership::Ours | Ownership::Offered, None) => None,
     }

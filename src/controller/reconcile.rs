@@ -65,6 +65,11 @@ async fn act<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, p
         Plan::Defer => Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::In(DEFERRED_REQUEUE_INTERVAL))),
         Plan::AwaitClass => Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::After(Step::Live))),
         Plan::Refuse(refusal) => Box::pin(refuse(ctx, space, observed, Refused::from(refusal))).await,
+        Plan::Withhold { refusal, report_at } => {
+            let refused = Refused { recheck_at: Some(report_at), ..Refused::from(refusal) };
+            let outcome = Box::pin(refuse(ctx, space, observed, refused)).await?;
+            Ok(Outcome { report: None, ..outcome })
+        }
         Plan::Admit(accepted) => admit(ctx, space, observed, accepted).await,
     }
 }

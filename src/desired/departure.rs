@@ -7,12 +7,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use super::{
-    lifetime::inputs::is_sealed,
+    lifetime::inputs::{created, is_sealed},
     metadata::owns_annotation,
     ownership::{Ownership, is_half_adopted, is_released_from, ownership},
     seen_namespace::SeenNamespace,
 };
-use crate::api::{DeletionPolicy, DeveloperSpace, Subject, names, time::rfc3339};
+use crate::api::{
+    DeletionPolicy, DeveloperSpace, Subject, names,
+    time::{from_k8s, rfc3339},
+};
 
 /// The fate of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +74,16 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
     Some(patch(live, &labels, &annotations))
 }
 
-/// The merge patch that removes the operator's marks from the half adopted namespace `live`, and the mark of enforced isolation: the operator's policy
-/// is removed first. The offer and the raised Pod Security level stay.
-pub fn hand_back(live: &ObjectMeta) -> Value {
+/// Returns true if the object existed before `space`: it protected a released namespace before its adoption, and stays if the adoption is undone.
+pub fn is_older(object: &ObjectMeta, space: &DeveloperSpace) -> bool {
+    object.creation_timestamp.as_ref().and_then(from_k8s).is_some_and(|at| at < created(space))
+}
+
+/// The merge patch that removes the operator's marks from the half adopted namespace `live`. The mark of enforced isolation stays only if the operator's
+/// policy stays, which is decided first. The offer and the raised Pod Security level stay.
+pub fn hand_back(live: &ObjectMeta, keeps_policy: bool) -> Value {
     let (mut labels, annotations) = without_marks(live);
-    if live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
+    if !keeps_policy && live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
         labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), Value::Null);
     }
     patch(live, &labels, &annotations)
@@ -188,11 +196,24 @@ mod tests {
 
     #[test]
     fn a_namespace_that_is_handed_back_has_no_released_mark() {
-        let patch = hand_back(&live());
+        let patch = hand_back(&live(), false);
         assert_eq!(patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/released"), None);
         let mark = patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/network-enforced");
         assert_eq!(mark, Some(&Value::Null), "the operator's policy is removed as well");
         assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/space-uid"], Value::Null);
         assert!(patch["metadata"]["annotations"].as_object().unwrap().values().all(Value::is_null));
+        let patch = hand_back(&live(), true);
+        let mark = patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/network-enforced");
+        assert_eq!(mark, None, "the operator's policy stays");
+    }
+
+    #[test]
+    fn an_object_that_existed_before_the_space_is_older() {
+        let mut space = space(&json!({}), &json!({}));
+        space.metadata.creation_timestamp = read(&json!("2026-03-02T08:00:00Z"));
+        for (at, expected) in [("2026-03-02T07:59:59Z", true), ("2026-03-02T08:00:00Z", false), ("2026-03-02T08:00:05Z", false)] {
+            assert_eq!(is_older(&read(&json!({"creationTimestamp": at})), &space), expected, "{at}");
+        }
+        assert!(!is_older(&ObjectMeta::default(), &space));
     }
 }

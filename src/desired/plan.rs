@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Resolved, SeenChild, SpecRefusal,
@@ -15,14 +15,18 @@ use super::{
     quota::shown,
     resolve::{Ruling, check_name},
     standing::Standing,
-    status::InForceStatus,
+    status::{InForceStatus, end_counts_from_write},
 };
 use crate::api::{
     DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
     conditions::{self, Reason, accepted::ROLE_NOT_FOUND, true_since, types},
     protected_namespaces::ProtectedNamespaces,
     text::some_of,
+    time::from_k8s,
 };
+
+/// The longest time after the creation of a class for which the report that it was not validated waits for its verdict.
+const MAX_VALIDATION_WAIT: TimeDelta = TimeDelta::seconds(10);
 
 /// The observed state of one space and of everything that belongs to it, at one time.
 #[derive(Clone, Debug)]
@@ -92,6 +96,13 @@ pub enum Plan {
     AwaitClass,
     /// Keep the present class and owner, and report the refusal.
     Refuse(SpecRefusal),
+    /// Remove the access and the resources that the space may no longer have, and report the refusal only if it still applies at that time.
+    Withhold {
+        /// The refusal.
+        refusal: SpecRefusal,
+        /// The time of the report.
+        report_at: DateTime<Utc>,
+    },
     /// Admit the space with its current spec. The owner limit is still to be checked.
     Admit(AcceptedSpec),
 }
@@ -200,8 +211,24 @@ pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &Protected
     }
     match accepted_spec(space, observed, protected) {
         Ok(Some(accepted)) => Plan::Admit(accepted),
-        Ok(None) => Plan::AwaitClass,
+        Ok(None) => await_verdict(space, observed),
         Err(refusal) => Plan::Refuse(refusal),
+    }
+}
+
+/// The plan while the class that `space` wants was not validated. An admitted space does not wait for the class: a warning may be due, and subjects that
+/// its spec no longer names lose their access. The verdict on a class that was created again follows within moments, so the report waits for it for a
+/// limited time, unless a warning is due.
+fn await_verdict(space: &DeveloperSpace, observed: &Observed) -> Plan {
+    if observed.standing.is_none() {
+        return Plan::AwaitClass;
+    }
+    let refusal = not_validated(observed.wanted.as_deref().unwrap_or_default(), None);
+    let stamp = observed.wanted_class.as_ref().ok().and_then(|class| class.metadata.creation_timestamp.as_ref());
+    let limit = stamp.and_then(from_k8s).and_then(|created| created.checked_add_signed(MAX_VALIDATION_WAIT));
+    match limit.filter(|at| *at > observed.now && !end_counts_from_write(space, &observed.outlook)) {
+        Some(report_at) => Plan::Withhold { refusal, report_at },
+        None => Plan::Refuse(refusal),
     }
 }
 
@@ -213,7 +240,7 @@ fn is_deferred(space: &DeveloperSpace, observed: &Observed, step: &Step, deferra
     is_report && age.zip(deferral).is_some_and(|(age, longest)| age < longest)
 }
 
-/// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated and the space was never admitted.
+/// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated.
 fn accepted_spec(
     space: &DeveloperSpace,
     observed: &Observed,
@@ -224,10 +251,7 @@ fn accepted_spec(
     }
     let class = observed.wanted_class.as_ref().map_err(|missing| class_not_found(observed.wanted.as_deref(), missing))?;
     let class_name = observed.wanted.as_deref().unwrap_or_default();
-    let Some(spec) = usable(class, class_name, observed)? else {
-        // An admitted space does not wait for the class: a warning may be due, and subjects that its spec no longer names lose their access.
-        return if observed.standing.is_some() { Err(not_validated(class_name, None)) } else { Ok(None) };
-    };
+    let Some(spec) = usable(class, class_name, observed)? else { return Ok(None) };
     let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
     if let Some(refusal) = ruling.refusals.first() {
         return Err(refusal.clone());
@@ -378,7 +402,20 @@ mod tests {
         assert!(matches!(decide(&space(&Value::Null), &observed, &protected(&[]), None), Plan::AwaitClass));
         let standing = standing(&space(&json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}})));
         let admitted = Observed { standing, ..observed };
-        let Plan::Refuse(refusal) = decide(&space(&Value::Null), &admitted, &protected(&[]), None) else { panic!("it was admitted") };
-        assert_eq!(refusal.reason, Reason::ClassNotAccepted);
+        let plan = |admitted: &Observed| decide(&space(&Value::Null), admitted, &protected(&[]), None);
+        let is_refused = |plan: &Plan| matches!(plan, Plan::Refuse(refusal) if refusal.reason == Reason::ClassNotAccepted);
+        assert!(is_refused(&plan(&admitted)), "the time of its creation is not known");
+
+        let created = |at: &str, outlook: Outlook| {
+            let mut class = SpaceClass::clone(admitted.wanted_class.as_ref().unwrap());
+            class.metadata.creation_timestamp = serde_json::from_value(json!(at)).unwrap();
+            Observed { wanted_class: Ok(Arc::new(class)), outlook, ..admitted.clone() }
+        };
+        let (recent, calm) = ("2026-03-04T11:59:51Z", admitted.outlook);
+        let Plan::Withhold { refusal, report_at } = plan(&created(recent, calm)) else { panic!("the verdict may still follow") };
+        assert_eq!((refusal.reason, report_at.to_rfc3339()), (Reason::ClassNotAccepted, "2026-03-04T12:00:01+00:00".to_owned()));
+        assert!(is_refused(&plan(&created("2026-03-04T11:59:50Z", calm))), "the verdict did not follow");
+        let warns = Outlook { stage: Stage::Warn(TimeDelta::hours(1)), ..calm };
+        assert!(is_refused(&plan(&created(recent, warns))), "a warning is due");
     }
 }

@@ -209,12 +209,17 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     })
 }
 
-/// The fields that decisions depend on and that `stored` lacks although they were `sent`: the API server drops fields that its CRD does not have.
+/// The fields that decisions depend on and that `stored` lacks, in whole or in part, although they were `sent`: the API server drops fields that its CRD
+/// does not have. It stores all other values as they were sent, times included.
 pub fn dropped_fields(sent: &DeveloperSpaceStatus, stored: Option<&DeveloperSpaceStatus>) -> Vec<&'static str> {
-    let present = |status: &DeveloperSpaceStatus| [status.terms.is_some(), status.postponed.is_some(), status.last_notice.is_some()];
-    let (sent, stored) = (present(sent), stored.map(present).unwrap_or_default());
-    let fields = ["status.terms", "status.postponed", "status.lastNotice"].into_iter().zip(sent.into_iter().zip(stored));
-    fields.filter(|(_, (is_sent, is_stored))| *is_sent && !is_stored).map(|(field, _)| field).collect()
+    let without = DeveloperSpaceStatus::default();
+    let stored = stored.unwrap_or(&without);
+    let fields = [
+        ("status.terms", sent.terms.is_some() && sent.terms != stored.terms),
+        ("status.postponed", sent.postponed.is_some() && sent.postponed != stored.postponed),
+        ("status.lastNotice", sent.last_notice.is_some() && sent.last_notice != stored.last_notice),
+    ];
+    fields.into_iter().filter(|(_, is_dropped)| *is_dropped).map(|(field, _)| field).collect()
 }
 
 /// `value` for a merge patch, which keeps the fields that it omits: absent ones of `may_be_absent` are set to null.
@@ -408,6 +413,21 @@ mod tests {
         assert_eq!(dropped_fields(&sent, Some(&DeveloperSpaceStatus { terms: None, ..sent.clone() })), ["status.terms"]);
         assert_eq!(dropped_fields(&sent, None), ["status.terms", "status.lastNotice"]);
         assert_eq!(dropped_fields(&DeveloperSpaceStatus::default(), Some(&sent)), [""; 0]);
+        let terms = Terms { max_lifetime: Some("30d".into()), ..Terms::default() };
+        let bounded = DeveloperSpaceStatus { terms: Some(terms), ..sent.clone() };
+        assert_eq!(dropped_fields(&bounded, Some(&sent)), ["status.terms"], "a field of the terms was dropped");
+    }
+
+    #[test]
+    fn the_terms_and_the_notices_come_back_from_the_api_server_as_they_were_sent() {
+        let moment = at("2026-12-01T08:00:00.123456789Z");
+        let notice = Some(Notice { of: moment, from: at("2026-12-01T08:00:00.5Z"), until: at("2026-12-01T09:00:00Z") });
+        let terms = Terms { expires_at: Some(moment), warn_before: vec!["1h".into()], ..Terms::default() };
+        let sent = DeveloperSpaceStatus { terms: Some(terms), postponed: notice, last_notice: notice, ..DeveloperSpaceStatus::default() };
+        let mut stored = json!({"status": {"terms": {"ttl": "7d", "protected": true, "retainExpired": "3d"}, "conditions": []}});
+        json_patch::merge(&mut stored, &patch(&sent, "7"));
+        let stored: DeveloperSpaceStatus = serde_json::from_value(stored["status"].clone()).unwrap();
+        assert_eq!(dropped_fields(&sent, Some(&stored)), [""; 0]);
     }
 
     #[test]

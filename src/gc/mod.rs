@@ -130,6 +130,10 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
         }
         Err(error) => return Row::new(item, Outcome::Failed(error.sentence())),
     }
+    // The API server has dropped a field that the next decisions depend on.
+    if let Some(problem) = io.installed.problem() {
+        return Row::new(item, Outcome::Failed(problem));
+    }
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

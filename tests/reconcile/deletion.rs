@@ -186,6 +186,15 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
     }
 }
 
+/// The other finalizers were removed before the write of the status.
+#[tokio::test]
+async fn a_space_that_vanishes_before_its_status_is_written_is_deleted() {
+    let world = World::with(CALM, &[class()]);
+    let refused = say(&held_by_others(), &terminating(HELD)).refused(404, "NotFound");
+    assert_eq!(world.reconcile(&held_by_others(), script![refused]).await.map_err(|error| error.sentence()), Ok(seconds(120)));
+    assert_eq!(world.reconcile(&held_by_others(), script![]).await.unwrap(), Action::await_change());
+}
+
 /// A deletion of the space does not delete its namespace any more, and no finalizer is added to an object that is being deleted. The space still
 /// expires, and is warned before that.
 #[tokio::test]
@@ -414,9 +423,9 @@ async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     world.reconcile(&space, script![read_crd(), live, gone, say(&space, &status), told("Terminating")]).await.unwrap();
 }
 
-/// A webhook refused the LimitRange, so that the adoption was not recorded.
-#[tokio::test]
-async fn an_adoption_that_was_never_recorded_is_undone() {
+/// Deletes a space whose adoption of a namespace was not recorded, because a webhook refused the LimitRange. The guards in the namespace were created
+/// at that time.
+async fn undoes_an_adoption(guards_created: &str, is_older: bool) {
     let offer = json!({"metadata": {
         "labels": {"developerspace.dev/network-enforced": "true"},
         "annotations": {"developerspace.dev/adopt": format!("orchid-lab/{}", uid(SPACE))}, "creationTimestamp": "2020-01-01T00:00:00Z",
@@ -426,27 +435,49 @@ async fn an_adoption_that_was_never_recorded_is_undone() {
     let mut back = release();
     back["metadata"]["labels"].as_object_mut().unwrap().retain(|_, value| value.is_null());
     back["metadata"]["annotations"].as_object_mut().unwrap().retain(|_, value| value.is_null());
-    back["metadata"]["labels"]["developerspace.dev/network-enforced"] = Value::Null;
+    if !is_older {
+        back["metadata"]["labels"]["developerspace.dev/network-enforced"] = Value::Null;
+    }
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "101", "finalizers": []}});
-    let made = [
-        stored(&quota(), "uid-of-the-quota", 51),
-        stored(&network(), "uid-of-the-network-policy", 53),
-        stored(&owner_binding(), "uid-of-the-owner-binding", 54),
-    ];
+    let created = json!({"metadata": {"creationTimestamp": guards_created}});
+    let stored_quota = with(&stored(&quota(), "uid-of-the-quota", 51), &created);
+    let stored_network = with(&stored(&network(), "uid-of-the-network-policy", 53), &created);
+    let made = [stored_quota.clone(), stored_network.clone(), stored(&owner_binding(), "uid-of-the-owner-binding", 54)];
     let world = World::with(CALM, &[&[class(), live.clone()][..], &made[..]].concat());
-    let message = "namespace orchid-lab, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that \
-                   the adoption raised stays";
-    let script = script![
+    let rest = if is_older { ", and so do the objects that are older than this DeveloperSpace: NetworkPolicy, ResourceQuota" } else { "" };
+    let message = format!(
+        "namespace orchid-lab, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that the \
+         adoption raised stays{rest}"
+    );
+    let mut script = script![
         read_crd(),
         get(&namespace_path()).answered(live.clone()),
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        delete(&child_path(&network()), &json!({"uid": "uid-of-the-network-policy"})),
-        delete(&child_path(&quota()), &json!({"uid": "uid-of-the-quota"})),
+    ];
+    for guard in [&stored_network, &stored_quota] {
+        script.extend(script![get(&child_path(guard)).answered(guard.clone())]);
+        if !is_older {
+            script.extend(script![delete(&child_path(guard), &json!({"uid": guard["metadata"]["uid"]}))]);
+        }
+    }
+    script.extend(script![
         merge_patch(&namespace_path(), back.clone()).answered(patched(&live, &back, 64)),
         merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 103)),
-        told("Released").saying(message),
-    ];
+        told("Released").saying(&message),
+    ]);
     world.reconcile(&space, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_adoption_that_was_never_recorded_is_undone() {
+    undoes_an_adoption(CREATED, false).await;
+    undoes_an_adoption(MADE, false).await;
+}
+
+/// The namespace was released before it was offered, and its quota and its isolation have stayed since.
+#[tokio::test]
+async fn an_adoption_that_is_undone_keeps_the_protection_that_is_older_than_the_space() {
+    undoes_an_adoption("2026-03-02T07:59:59Z", true).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued};
+use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued, desired::Uid};
 
 use super::{support::api_server::play, *};
 
@@ -22,8 +22,11 @@ pub fn conflict() -> Value {
 #[tokio::test]
 async fn an_existing_foreign_namespace_is_not_touched_and_only_the_status_is_written() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
+    let space: Uid = uid(SPACE).as_str().into();
+    world.creations.begin(space.clone(), SPACE);
     let script = script![say(&fresh(), &conflict()), told("NamespaceConflict")];
     world.reconcile(&fresh(), script).await.unwrap();
+    assert!(!world.creations.contains(&space, SPACE), "the namespace of that name was not created for the space");
     world.reconcile(&said(&fresh(), &conflict()), script![]).await.unwrap();
 }
 
@@ -158,13 +161,19 @@ async fn a_class_that_nobody_has_judged_yet_is_waited_for() {
     assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "the event of the class follows");
 }
 
-/// The class was deleted and created again, and its status cannot be written, so that none of its specs is accepted.
+/// The class after it was deleted and created again at that time, without a verdict.
+fn made_again(at: &str) -> Value {
+    let metadata = json!({"uid": "uid-of-the-class-made-again", "generation": 1, "creationTimestamp": at});
+    let mut again = with(&class(), &json!({"metadata": metadata}));
+    again.as_object_mut().unwrap().remove("status");
+    again
+}
+
+/// The status of the class cannot be written, so that none of its specs is accepted.
 #[tokio::test]
 async fn a_class_that_is_never_judged_keeps_no_access_that_the_spec_no_longer_names() {
-    let mut again = with(&class(), &json!({"metadata": {"uid": "uid-of-the-class-made-again", "generation": 1}}));
-    again.as_object_mut().unwrap().remove("status");
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
-    world.keep(&again);
+    world.keep(&made_again("2026-03-04T11:59:50Z"));
     let space = edited(&converged(), &json!({"members": null}), 103);
     let status = refused_since(2, "ClassNotAccepted", "the operator has not validated the current spec of SpaceClass greenhouse yet");
     let script = script![
@@ -174,6 +183,20 @@ async fn a_class_that_is_never_judged_keeps_no_access_that_the_spec_no_longer_na
     ];
     world.reconcile(&space, script).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_class_that_was_made_again_moments_ago_withholds_access_and_is_not_reported() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&made_again("2026-03-04T11:59:57Z"));
+    let space = edited(&converged(), &json!({"members": null}), 103);
+    let script = script![delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"}))];
+    assert_eq!(world.reconcile(&space, script).await.unwrap(), seconds(7), "it is reported ten seconds after the creation of the class");
+    world.reconcile(&space, script![]).await.unwrap();
+    // The verdict follows, so that the class in force is the same as before.
+    world.keep(&class());
+    let status = provisioned_in(2);
+    world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
 }
 
 #[tokio::test]

@@ -23,9 +23,9 @@ pub async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: Dat
 }
 
 /// Returns a namespace whose adoption was not complete.
-pub async fn hand_back(io: &Io, space: &DeveloperSpace, live: &Namespace) -> Result<(), Error> {
+pub async fn hand_back(io: &Io, space: &DeveloperSpace, live: &Namespace, keeps_policy: bool) -> Result<(), Error> {
     let name = space.name_any();
-    let returned = patch(io, &name, departure::hand_back(&live.metadata)).await?;
+    let returned = patch(io, &name, departure::hand_back(&live.metadata, keeps_policy)).await?;
     let reason = "its DeveloperSpace was deleted before the adoption was complete";
     tracing::info!(namespace = name, uid = %returned.uid, reason, "released a namespace");
     Ok(())
