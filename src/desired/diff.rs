@@ -37,8 +37,8 @@ pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let wanted: Vec<Child> = guards.into_iter().flatten().collect();
     let hard = quota.as_ref().map(quota::hard).unwrap_or_default();
     let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant, &hard)).collect();
-    // A class without limits takes none away from a space whose spec is refused.
-    let may_go = |child: &SeenChild| grant != Grant::Withheld || child.kind != ChildKind::Limits;
+    // A class without a quota or limits takes none away from a space whose spec is refused: that would grant something.
+    let may_go = |child: &SeenChild| grant != Grant::Withheld || !matches!(child.kind, ChildKind::Quota | ChildKind::Limits);
     guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none() && may_go(child)).filter_map(removal));
     let is_in_force = || wanted.iter().filter_map(|child| existing(child, seen)).all(|child| child.in_force);
     let gate = match grant {
@@ -156,5 +156,13 @@ mod tests {
         assert_eq!(cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing, &Hard::new()), None);
         let changes = diff(&with_quota(&json!({"pods": "4"})), &[existing.seen()], Grant::Withheld);
         assert_eq!(changes.guards, [Change::Cut(wanted(&json!({"pods": "4"})), [("pods".to_owned(), "4".into())].into())]);
+    }
+
+    #[test]
+    fn a_class_without_a_quota_takes_none_away_while_nothing_is_granted() {
+        let seen = [Child::Quota(quota(&json!({"pods": "3"}), &json!({"pods": "3"}))).seen()];
+        let removal = Change::Remove { kind: ChildKind::Quota, name: "developerspace".to_owned(), uid: "uid-of-the-quota".into() };
+        assert_eq!(diff(&Children::default(), &seen, Grant::Full).guards, [removal]);
+        assert_eq!(diff(&Children::default(), &seen, Grant::Withheld).guards, []);
     }
 }

@@ -2,9 +2,13 @@
 //! rejected with a message, done, or reported in a condition; none is half done; and the change back restores the
 //! state.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
+use developerspace_operator::api::quantity::Quantity;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -111,7 +115,7 @@ async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Val
     let back = rig.view.until("to be back", at.name, SOON, |_| ensure_restored(rig, at, before)).await;
     let ready = ready?;
     if !ready {
-        ensure_equal("what was told to be impossible, and was half done,", &managed_objects(after), &managed_objects(before.clone()))?;
+        ensure_nothing_granted(&managed_objects(after), &managed_objects(before.clone()))?;
     }
     back?;
     Ok(if ready { MutationOutcome::Applied } else { MutationOutcome::Reported })
@@ -137,6 +141,37 @@ async fn until_settled(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
         bail!("it says nothing: {}", space["status"])
     })
     .await
+}
+
+/// Checks the objects of a space whose spec is refused: they are as before, except for what a refused spec does not keep. Bindings, their subjects,
+/// labels and annotations go if the space does not ask for them any more or the class does not allow them, and amounts of the quota fall.
+fn ensure_nothing_granted(after: &Value, before: &Value) -> Result<()> {
+    let mut expected = before.clone();
+    for (key, object) in expected.as_object_mut().into_iter().flatten() {
+        let after = &after[key];
+        if key == "Namespace" {
+            for field in ["labels", "annotations"] {
+                let kept = |name: &String, _: &mut Value| !after["metadata"][field][name].is_null();
+                object["metadata"][field].as_object_mut().into_iter().for_each(|entries| entries.retain(kept));
+            }
+        } else if key.starts_with("RoleBinding ") {
+            let left = after["subjects"].as_array();
+            let kept = |subject: &Value| left.is_some_and(|left| left.contains(subject));
+            object["subjects"].as_array_mut().into_iter().for_each(|subjects| subjects.retain(kept));
+        } else if key.starts_with("ResourceQuota ") {
+            for (name, amount) in object["spec"]["hard"].as_object_mut().into_iter().flatten() {
+                let quantity = |amount: &Value| Quantity(amount.as_str().unwrap_or_default().to_owned());
+                let fallen = &after["spec"]["hard"][name];
+                if quantity(fallen).compare(&quantity(amount)) == Some(Ordering::Less) {
+                    amount.clone_from(fallen);
+                }
+            }
+        }
+    }
+    if let Some(objects) = expected.as_object_mut() {
+        objects.retain(|key, _| !key.starts_with("RoleBinding ") || !after[key].is_null());
+    }
+    ensure_equal("what was told to be impossible, and was half done,", after, &expected)
 }
 
 /// Returns only the objects that a space manages: its namespace and the objects in it.
