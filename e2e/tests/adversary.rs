@@ -21,7 +21,7 @@ fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {
 
 #[test]
 fn user_actions_break_no_promise_in_memory() -> Result<()> {
-    play(Place::Memory, 300, 50)
+    play(Place::Memory, 100, 50)
 }
 
 #[test]
