@@ -35,7 +35,8 @@ pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let Children { quota, limits, network, bindings } = wanted;
     let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
     let wanted: Vec<Child> = guards.into_iter().flatten().collect();
-    let hard = quota.as_ref().map(quota::hard).unwrap_or_default();
+    // Only a cut compares the limits with the quota.
+    let hard = quota.as_ref().filter(|_| grant == Grant::Withheld).map(quota::hard).unwrap_or_default();
     let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant, &hard)).collect();
     // A class without a quota or limits takes none away from a space whose spec is refused: that would grant something.
     let may_go = |child: &SeenChild| grant != Grant::Withheld || !matches!(child.kind, ChildKind::Quota | ChildKind::Limits);

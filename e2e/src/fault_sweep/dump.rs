@@ -45,7 +45,7 @@ fn normalized(object: &Value, all: &Objects) -> Value {
         "DeveloperSpace" => {
             essence["status"] = normalized_status(object);
             essence["deleting"] = (!object["metadata"]["deletionTimestamp"].is_null()).into();
-            essence["told in the namespace"] = has_same_expiry(object, all).into();
+            essence["the namespace has the same expiry"] = has_same_expiry(object, all).into();
         }
         "Namespace" => {
             essence["status"] = json!({"phase": object["status"]["phase"]});

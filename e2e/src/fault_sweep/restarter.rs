@@ -59,6 +59,6 @@ async fn restart_if_ended(rig: &Rig) -> Result<Option<String>> {
 async fn ensure_lease_released(rig: &Rig) -> Result<()> {
     let lease = rig.admin.get(at("Lease", NAMESPACE, "developerspace-operator")).await?;
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-    ensure!(holder.is_empty(), "told to stop, it ended but kept the lease: {holder}");
+    ensure!(holder.is_empty(), "the operator ended after SIGTERM, but kept the lease: {holder}");
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(super) async fn clock_steps(setting: Setting) -> Result<()> {
 async fn set_clock(rig: &Rig, by: TimeDelta, name: &str) -> Result<()> {
     rig.proxy.network(|network| network.clock = by);
     let from = rig.proxy.journal().len();
-    change_spec(rig, name, json!({"contact": {"team": format!("told of {}", by.num_minutes())}})).await?;
+    change_spec(rig, name, json!({"contact": {"team": format!("clock moved by {}", by.num_minutes())}})).await?;
     let responded = |entry: &Entry| entry.request_info.is_numbered() && entry.code.is_some();
     eventually("the operator to hear the time", SOON, || async {
         Ok((rig.proxy.journal().since(from, responded).len() >= 2).then_some(()))
