@@ -9,7 +9,7 @@ COPY .cargo .cargo
 COPY src src
 COPY e2e/Cargo.toml e2e/Cargo.toml
 COPY e2e/src e2e/src
-RUN cargo build --release --locked --bin developerspace-operator
+RUN cargo build --release --locked --features jemalloc --bin developerspace-operator
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/developerspace-operator /usr/local/bin/developerspace-operator

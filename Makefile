@@ -22,11 +22,13 @@ FUZZ := $(CARGO) +nightly fuzz
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
+# The operator is shipped with jemalloc (docs/adr/0004). The targets that run it build it as shipped; a plain `cargo test` needs no C build of jemalloc.
+SHIPPED := --features developerspace-operator/jemalloc
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 SCRIPTS := .ci/run .ci/commit-messages .ci/lint-workflows .githooks/commit-msg e2e/tests/onboard/kubectl-oidc_login.sh config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
 
 # `crds` prints several YAML documents; each is written to a file with the name of its plural, in the folder $(1).
-write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
+write_crds = $(CARGO) run -q $(SHIPPED) --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
 	/^---/ { n++; next } \
 	/^    plural: / { file[n] = folder "/" $$2 ".yaml"; found = 1 } \
 	{ text[n] = text[n] $$0 "\n" } \
@@ -40,7 +42,7 @@ help: ## List the targets
 
 .PHONY: build
 build: need-cargo ## Build the programs (PROFILE=release for the shipped binaries)
-	$(CARGO) build $(CARGO_PROFILE)
+	$(CARGO) build $(CARGO_PROFILE) $(SHIPPED)
 
 .PHONY: plugin
 plugin: need-cargo ## Build the kubectl plugin with the release profile
@@ -80,9 +82,9 @@ fmt: need-cargo ## Format the code
 .PHONY: lint
 lint: need-cargo need-deny ## Check format, clippy, documentation, wording, licences, scripts, workflows and commit messages
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
-	$(CARGO) test --workspace --quiet --test plain_english --test architecture
+	$(CARGO) clippy --workspace --all-targets $(SHIPPED) -- -D warnings
+	RUSTDOCFLAGS='-D warnings --document-private-items' $(CARGO) doc --workspace --no-deps --quiet $(SHIPPED)
+	$(CARGO) test --workspace --quiet $(SHIPPED) --test plain_english --test architecture
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline --log-level error check bans licenses sources
 	@for mutant in e2e/mutants/*.patch; do git apply --check "$$mutant" || { echo "$$mutant does not fit the code any more: remove the guard by hand and create the patch again"; exit 1; }; done
@@ -93,8 +95,8 @@ lint: need-cargo need-deny ## Check format, clippy, documentation, wording, lice
 
 .PHONY: test
 test: need-cargo controlplane ## Run all tests: unit tests, and the scenarios on a real API server
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace -- --test-threads=$(E2E_THREADS)
+	$(CARGO) build --workspace --bins $(SHIPPED)
+	$(CARGO) test --workspace $(SHIPPED) -- --test-threads=$(E2E_THREADS)
 	@$(MAKE) --no-print-directory check-generated
 
 .PHONY: test-unit
@@ -103,8 +105,8 @@ test-unit: need-cargo ## Run the tests that need no API server
 
 .PHONY: test-e2e
 test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TEST=name runs those of one file)
-	$(CARGO) build --workspace --bins
-	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
+	$(CARGO) build --workspace --bins $(SHIPPED)
+	$(CARGO) test -p e2e $(SHIPPED) $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
 
 .PHONY: advisories
 advisories: need-deny ## Check the dependencies for known vulnerabilities (needs the network; not part of lint)
@@ -123,12 +125,12 @@ hooks: ## Let git check each commit message in this checkout (CONTRIBUTING.md de
 
 .PHONY: sweep
 sweep: need-cargo controlplane ## Interrupt every write with every fault and check the result (SWEEP_ARGS='--bounded': ten to twenty minutes)
-	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
+	$(CARGO) build --workspace --bins $(CARGO_PROFILE) $(SHIPPED)
 	@$(BIN)/sweep $(SWEEP_ARGS)
 
 .PHONY: adversary
 adversary: need-cargo controlplane ## Run sequences of user requests in any order and check each step (an hour); records go to docs/reliability
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --workspace --bins $(SHIPPED)
 	@$(TARGET_DIR)/release/adversary --sequences 50000 --record docs/reliability/adversary-memory.json
 	@$(TARGET_DIR)/release/adversary --real --sequences 3000 --record docs/reliability/adversary-real.json
 
@@ -143,17 +145,17 @@ bench-quick: bench-build ## Run the same comparison with fewer spaces, once each
 .PHONY: profile
 profile: need-cargo controlplane ## Draw the operator's use of CPU time and memory (Linux with perf and heaptrack); results go to docs/performance
 	@echo "Building the operator with symbols and the system's allocator; some minutes the first time" >&2
-	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --no-default-features --workspace --bins --target-dir $(TARGET_DIR)/profiling
+	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --workspace --bins --target-dir $(TARGET_DIR)/profiling
 	@$(TARGET_DIR)/profiling/profiling/bench --spaces 2000 --profile docs/performance
 
 .PHONY: bench-build
 bench-build: need-cargo controlplane
 	@echo "Building the operator and the benchmark as they are shipped; some minutes the first time" >&2
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --workspace --bins $(SHIPPED)
 
 .PHONY: mutants
 mutants: need-cargo controlplane ## Remove one guard at a time: the fault sweep or the adversary must detect each (ten minutes)
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins $(SHIPPED)
 	@e2e/mutants/run.sh
 
 .PHONY: fuzz
@@ -173,7 +175,7 @@ controlplane: ## Build the API server and its helpers once (ten minutes; kept in
 .PHONY: demo
 demo: need-cargo ## Demonstrate the operator on a new cluster (DEMO_KUBECONFIG=file: on your own cluster)
 	@echo "Building the operator (some minutes the first time) ..."
-	@$(CARGO) build --workspace --bins $(CARGO_PROFILE) --quiet
+	@$(CARGO) build --workspace --bins $(CARGO_PROFILE) $(SHIPPED) --quiet
 	@$(BIN)/demo up
 
 .PHONY: demo-down
