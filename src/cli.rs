@@ -55,7 +55,7 @@ pub struct CommonArgs {
 
     /// The format of log lines on standard error; RUST_LOG filters them
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// Arguments of `run`.
@@ -73,15 +73,15 @@ pub struct RunArgs {
 
     /// The address that serves /healthz, /livez and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
-    pub health_bind_address: BindAddress,
+    pub(crate) health_bind_address: BindAddress,
 
     /// The address that serves /metrics
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
-    pub metrics_bind_address: BindAddress,
+    pub(crate) metrics_bind_address: BindAddress,
 
     /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least 10s
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = relist_period)]
-    pub relist_period: Period,
+    pub(crate) relist_period: Period,
 
     /// Shared arguments.
     #[command(flatten)]
@@ -100,7 +100,7 @@ pub struct ApproveArgs {
 
     /// The format of log lines on standard error; RUST_LOG filters them
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// Arguments of `gc`.
@@ -117,7 +117,7 @@ pub struct GcArgs {
     /// The maximum number of namespaces that the sweep can delete: a number, or a percentage of the spaces whose namespace exists and is
     /// not terminating. A sweep that would delete more does nothing; 0 refuses every deletion [default: 50%, and at least 10]
     #[arg(long, value_name = "N|P%")]
-    pub max_deletions: Option<DeletionLimit>,
+    pub(crate) max_deletions: Option<DeletionLimit>,
 
     /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Requires an
     /// administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
@@ -161,7 +161,7 @@ fn relist_period(text: &str) -> Result<Period, String> {
 
 /// `host:port`, or `:port` for all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BindAddress(pub SocketAddr);
+pub(crate) struct BindAddress(pub SocketAddr);
 
 impl FromStr for BindAddress {
     type Err = String;

@@ -33,7 +33,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The interval at which a watch is restarted, so that a frozen one is noticed within a minute.
-pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
+pub(crate) const WATCH_TIMEOUT_SECONDS: u32 = 20;
 
 /// The reason why no client could be built.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
 
 /// Returns a client for the cluster of `config`, with the operator's time-outs and retries, and with `agent` as its name in audit logs. A read
 /// time-out in `config` is kept.
-pub fn for_config(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
+pub(crate) fn for_config(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
     config.read_timeout = config.read_timeout.or(Some(READ_TIMEOUT));
     config.reset_reader_on_write = true;
     config.default_retry = false;

@@ -75,12 +75,12 @@ impl ServerTimes {
 impl ServerCheckedClock {
     /// A clock for one command of a user. A command may have a single response, and the clock of a user's machine may be wrong, so the first
     /// response needs no confirmation.
-    pub fn for_a_command() -> Self {
+    pub(crate) fn for_a_command() -> Self {
         Self { responses: Mutex::new(ServerTimes { trusts_first: true, ..ServerTimes::default() }) }
     }
 
     /// Records the `Date` header of a successful response.
-    pub fn record_server_time(&self, date: Option<DateTime<Utc>>) {
+    pub(crate) fn record_server_time(&self, date: Option<DateTime<Utc>>) {
         if let Some(date) = date {
             self.responses.lock().ignore_poison().record(Reading { date, at: Instant::now() });
         }

@@ -24,8 +24,7 @@ use crate::{
 
 /// The state that the endpoints report.
 #[derive(Clone)]
-pub struct Health {
-    /// The clock.
+pub(crate) struct Health {
     pub clock: Arc<dyn Clock>,
     /// The watchdog of the operator's work.
     pub watchdog: Arc<Watchdog>,
@@ -35,7 +34,6 @@ pub struct Health {
     pub missing_permissions: Arc<MissingPermissions>,
     /// The installed CRDs.
     pub installed: Arc<Installed>,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
     /// True while this replica waits for the lease.
     pub standby: Arc<AtomicBool>,
@@ -67,7 +65,7 @@ impl Health {
 }
 
 /// Serves the health endpoints until the process ends.
-pub async fn serve_health(address: SocketAddr, health: Health) -> std::io::Result<()> {
+pub(crate) async fn serve_health(address: SocketAddr, health: Health) -> std::io::Result<()> {
     let answer = |result: Result<(), String>| match result {
         Ok(()) => (StatusCode::OK, "ok".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
@@ -79,7 +77,7 @@ pub async fn serve_health(address: SocketAddr, health: Health) -> std::io::Resul
 }
 
 /// Serves `/metrics` until the process ends.
-pub async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Result<()> {
+pub(crate) async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Result<()> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let scrape = |State(health): State<Health>| async move {
         health.metrics.set_ages(&health.ages());

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue};
 use kube::config::AuthInfo;
 
 /// Removes user, UID and groups from `auth` and returns their headers.
-pub fn take_headers(auth: &mut AuthInfo) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeaderValue> {
+pub(crate) fn take_headers(auth: &mut AuthInfo) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeaderValue> {
     let user = auth.impersonate.take().map(|user| ("impersonate-user", user));
     let uid = auth.impersonate_uid.take().map(|uid| ("impersonate-uid", uid));
     let groups = auth.impersonate_groups.take().unwrap_or_default().into_iter().map(|group| ("impersonate-group", group));

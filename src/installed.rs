@@ -24,7 +24,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The requeue interval of a space while something is missing.
-pub const INCOMPLETE_REQUEUE_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const INCOMPLETE_REQUEUE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The number of fields that a sentence names.
 const MAX_NAMED_FIELDS: usize = 10;
@@ -156,7 +156,7 @@ pub async fn lacking(client: &Client) -> Result<Option<String>, Error> {
 
 /// Returns true if the CRD of spaces is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of
 /// the namespaces.
-pub async fn crd_is_going(client: &Client) -> Result<bool, Error> {
+pub(crate) async fn crd_is_going(client: &Client) -> Result<bool, Error> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
     let crd = crd.map_err(Error::api(format!("read CustomResourceDefinition {}", names::SPACE_CRD)))?;

@@ -31,9 +31,9 @@
 //! `docs/architecture.md` follows a space through these modules and lists the imports that are allowed between them.
 //! `docs/glossary.md` defines the terms.
 
-pub mod access;
+mod access;
 pub mod api;
-pub mod approver;
+mod approver;
 pub mod cache;
 pub mod cli;
 pub mod client;
@@ -42,13 +42,13 @@ pub mod commands;
 pub mod controller;
 pub mod desired;
 pub mod gc;
-pub mod health;
-pub mod impersonation;
+mod health;
+mod impersonation;
 pub mod installed;
-pub mod lock;
+mod lock;
 pub mod metrics;
 pub mod plugin;
 pub mod run;
 pub mod runtime;
-pub mod serve;
-pub mod telemetry;
+mod serve;
+mod telemetry;

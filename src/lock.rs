@@ -4,7 +4,7 @@
 use std::sync::{LockResult, PoisonError};
 
 /// Ignores the poison of a lock.
-pub trait IgnorePoison {
+pub(crate) trait IgnorePoison {
     /// The guard of the lock.
     type Guard;
 

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The time that running work may take after the signal to stop. It is below the grace period in `config/manager`.
-pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs the controller until the process is stopped or no longer leads.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -177,7 +177,7 @@ fn listen_for_signals() -> watch::Receiver<bool> {
 }
 
 /// Waits for SIGTERM or SIGINT.
-pub async fn stop_signal() -> std::io::Result<()> {
+pub(crate) async fn stop_signal() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("received SIGTERM; stopping"),

@@ -32,7 +32,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1_024;
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Serves `router` until the process ends. Returns an error if it cannot listen on the address.
-pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
+pub(crate) async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
     accept(TcpListener::bind(address).await?, router, BOUNDS).await;
     Ok(())
 }

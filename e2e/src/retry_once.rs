@@ -23,7 +23,7 @@ use tower::{
 const CLOSED: &str = "connection closed before message completed";
 
 /// Creates a client with this retry.
-pub fn client(config: Config) -> Result<Client> {
+pub(crate) fn client(config: Config) -> Result<Client> {
     let policy = RetryOnce { body: RetryPolicy::default(), is_left: true };
     let builder = ClientBuilder::try_from(config).context("no client could be made")?;
     Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(policy)).build())

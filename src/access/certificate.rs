@@ -24,14 +24,14 @@ use super::{
 use crate::api::names;
 
 /// The signer of client certificates that the API server accepts.
-pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
+pub(crate) const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
 /// The interval at which the request is polled for its certificate.
 const STATUS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The reason why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The key or the request could not be generated.
     #[error("failed to generate a key and a certificate request for {0:?}")]
     Generate(String, #[source] rcgen::Error),
@@ -73,12 +73,11 @@ pub enum Error {
 
 /// The certificate to ask for.
 #[derive(Clone, Copy, Debug)]
-pub struct CertificateRequest<'a> {
+pub(crate) struct CertificateRequest<'a> {
     /// The certificate's common name: the user.
     pub user: &'a str,
     /// Its organizations, which are groups of the user. Usually none.
     pub organizations: &'a [String],
-    /// The space that it is for.
     pub space: &'a str,
     /// The lifetime to ask for.
     pub lifetime: TimeDelta,
@@ -88,7 +87,7 @@ pub struct CertificateRequest<'a> {
 
 /// A certificate and its key.
 #[derive(Clone, Debug)]
-pub struct IssuedCertificate {
+pub(crate) struct IssuedCertificate {
     /// The certificate, PEM.
     pub certificate: String,
     /// The private key, PEM.
@@ -101,7 +100,7 @@ pub struct IssuedCertificate {
 
 /// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. Calls `report_progress` with a
 /// description of each step.
-pub async fn request_certificate(
+pub(crate) async fn request_certificate(
     client: &Client,
     wanted: &CertificateRequest<'_>,
     mut report_progress: impl FnMut(String),

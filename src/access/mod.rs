@@ -2,10 +2,10 @@
 //!
 //! Decides nothing: [`crate::desired::credential_lifetime`] has the methods that a class allows and the lifetime of a credential.
 
-pub mod certificate;
+pub(crate) mod certificate;
 mod der;
 mod encoding;
-pub mod kubeconfig;
-pub mod oidc;
-pub mod request;
-pub mod token;
+pub(crate) mod kubeconfig;
+pub(crate) mod oidc;
+pub(crate) mod request;
+pub(crate) mod token;

@@ -11,17 +11,14 @@ use crate::api::{OidcAccess, Subject, SubjectKind};
 #[error(
     "SpaceClass {class} does not set spec.access.oidc: set --oidc-issuer-url and --oidc-client-id, or ask an administrator to set spec.access.oidc"
 )]
-pub struct MissingOidcSettings {
-    /// The class.
+pub(crate) struct MissingOidcSettings {
     pub class: String,
 }
 
 /// Parameters from the command line, which override those of the class.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// The issuer.
+pub(crate) struct Overrides {
     pub issuer_url: Option<String>,
-    /// The client.
     pub client_id: Option<String>,
     /// The prefix of user names.
     pub username_prefix: Option<String>,
@@ -30,7 +27,7 @@ pub struct Overrides {
 }
 
 /// The parameters of the class, with the overrides from the command line.
-pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, MissingOidcSettings> {
+pub(crate) fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, MissingOidcSettings> {
     let pick = |own: &Option<String>, theirs: Option<&String>| own.clone().or_else(|| theirs.cloned());
     let Overrides { issuer_url, client_id, username_prefix, groups_prefix } = overrides;
     let issuer_url = pick(issuer_url, access.map(|access| &access.issuer_url));
@@ -50,7 +47,7 @@ pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Override
 }
 
 /// The `exec` entry of a kubeconfig's user.
-pub fn exec_entry(oidc: &OidcAccess) -> Value {
+pub(crate) fn exec_entry(oidc: &OidcAccess) -> Value {
     let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, certificate_authority, extra_scopes } = oidc;
     let mut args = vec![
         "oidc-login".to_owned(),
@@ -72,7 +69,7 @@ pub fn exec_entry(oidc: &OidcAccess) -> Value {
 }
 
 /// A warning about a subject that no login matches. A missing prefix is the most common mistake.
-pub fn subject_warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
+pub(crate) fn subject_warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
     let (prefix, field) = match subject.kind {
         SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),
         SubjectKind::Group => (oidc.groups_prefix.as_deref(), "groupsPrefix"),

@@ -17,7 +17,7 @@ use super::der::{OBJECT_IDENTIFIER, SEQUENCE, SET, tlv};
 /// The content of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own")]
-pub struct Content {
+pub(crate) struct Content {
     /// The user's name.
     pub common_names: Vec<String>,
     /// Groups.
@@ -40,7 +40,7 @@ pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
 pub(super) const END: &str = "-----END CERTIFICATE REQUEST-----";
 
 /// Reads a request in PEM, as Kubernetes requires it. `None` if it is not a request.
-pub fn read(pem: &[u8]) -> Option<Content> {
+pub(crate) fn read(pem: &[u8]) -> Option<Content> {
     let der = decoded(pem)?;
     let (rest, request) = X509CertificationRequest::from_der(&der).ok()?;
     let info = &request.certification_request_info;

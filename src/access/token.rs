@@ -14,12 +14,12 @@ use kube::{
 use crate::api::{Member, SubjectKind, time::from_k8s};
 
 /// Name of the ServiceAccount in the space.
-pub const ACCOUNT: &str = "ci";
+pub(crate) const ACCOUNT: &str = "ci";
 
 /// The reason why there is no token.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {action}")]
-pub struct Error {
+pub(crate) struct Error {
     action: String,
     /// The error of the API server.
     #[source]
@@ -32,14 +32,14 @@ impl Error {
     }
 
     /// The action that failed.
-    pub fn action(&self) -> &str {
+    pub(crate) fn action(&self) -> &str {
         &self.action
     }
 }
 
 /// A token and its end.
 #[derive(Clone, Debug)]
-pub struct IssuedToken {
+pub(crate) struct IssuedToken {
     /// The bearer token.
     pub token: String,
     /// The end of its validity, which the server may have set sooner than was asked for.
@@ -47,17 +47,17 @@ pub struct IssuedToken {
 }
 
 /// The member by which the operator binds the account in the namespace `space`.
-pub fn member(space: &str, role: &str) -> Member {
+pub(crate) fn member(space: &str, role: &str) -> Member {
     Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
 }
 
 /// The name by which the cluster knows the account in the namespace `space`.
-pub fn user_name(space: &str) -> String {
+pub(crate) fn user_name(space: &str) -> String {
     format!("system:serviceaccount:{space}:{ACCOUNT}")
 }
 
 /// Creates the ServiceAccount if it does not exist.
-pub async fn ensure_account(client: &Client, space: &str) -> Result<(), Error> {
+pub(crate) async fn ensure_account(client: &Client, space: &str) -> Result<(), Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let account =
         ServiceAccount { metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() }, ..ServiceAccount::default() };
@@ -69,7 +69,7 @@ pub async fn ensure_account(client: &Client, space: &str) -> Result<(), Error> {
 }
 
 /// Asks for a new token, which expires with its ServiceAccount at the latest.
-pub async fn request_token(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<IssuedToken, Error> {
+pub(crate) async fn request_token(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<IssuedToken, Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec { expiration_seconds: Some(lifetime.num_seconds()), ..TokenRequestSpec::default() }),

@@ -2,6 +2,8 @@
 //!
 //! [`crd::crds`] is the source of `crds/*.yaml`.
 
+#![allow(unreachable_pub, reason = "the derives of kube and schemars generate public items that are not reachable")]
+
 pub mod conditions;
 pub mod crd;
 pub mod duration;

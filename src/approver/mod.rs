@@ -18,7 +18,7 @@ use kube::{
 };
 use serde_json::json;
 
-pub mod policy;
+pub(crate) mod policy;
 
 use self::policy::Request;
 use crate::{
@@ -43,10 +43,9 @@ type Requests = Api<WithoutManagedFields<CertificateSigningRequest>>;
 const MAX_CONCURRENT_DECISIONS: usize = 8;
 
 /// The approver of certificate requests.
-pub struct Approver<'a> {
+pub(crate) struct Approver<'a> {
     /// The client, with the approver's own credentials.
     pub client: Client,
-    /// The clock.
     pub clock: &'a dyn Clock,
     /// The recorder of Events about its decisions.
     pub recorder: Recorder,
@@ -54,7 +53,7 @@ pub struct Approver<'a> {
 
 impl Approver<'_> {
     /// Decides requests until the future is dropped.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let api: Requests = Api::all(self.client.clone());
         let events = watch_stream::events(
             api.clone(),

@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 253;
 
 /// A request as the API server stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// The user that created it.
     pub requester: String,
     /// True if the requester has the verb `assign`, which permits naming owners of spaces. Checked only if the result depends on it, see
@@ -35,13 +35,13 @@ pub struct Request {
 }
 
 /// Returns true if the result depends on the requester's verb `assign`: the request is for another user.
-pub fn needs_assign(request: &Request) -> bool {
+pub(crate) fn needs_assign(request: &Request) -> bool {
     let asked = request.content.as_ref().and_then(|content| content.common_names.first());
     asked.is_some_and(|name| *name != request.requester)
 }
 
 /// Validates the request. The error is a sentence that names the problem and the correction.
-pub fn judge(
+pub(crate) fn judge(
     request: &Request,
     name: &str,
     space: Option<&DeveloperSpace>,

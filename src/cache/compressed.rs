@@ -46,11 +46,10 @@ pub struct CompressedSpace {
 }
 
 /// A stored space, readable or not.
-pub type Guarded = DeserializeGuard<DeveloperSpace>;
+pub(crate) type Guarded = DeserializeGuard<DeveloperSpace>;
 
 impl CompressedSpace {
-    /// Compresses a space.
-    pub fn compress(space: &Value) -> Self {
+    pub(crate) fn compress(space: &Value) -> Self {
         let cut = cut(space);
         let whole = cut.as_ref().unwrap_or(space).to_string();
         let text = lz4_flex::block::compress_prepend_size_with_dict(whole.as_bytes(), DICTIONARY).into();
@@ -68,7 +67,7 @@ impl CompressedSpace {
     }
 
     /// Returns the space, or the part of it that is kept. An error means that the content does not come from [`Self::compress`].
-    pub fn unpack(&self) -> Result<Guarded, serde_json::Error> {
+    pub(crate) fn unpack(&self) -> Result<Guarded, serde_json::Error> {
         let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, DICTIONARY).map_err(serde::de::Error::custom)?;
         // For a space that cannot be read, the guard reports the error and the metadata, which takes longer.
         serde_json::from_slice(&text).map(|space| DeserializeGuard(Ok(space))).or_else(|_| serde_json::from_slice(&text))

@@ -6,8 +6,7 @@ use crate::desired::isolation::{Foreign, MAX_KEPT_NAMES};
 
 /// The name of a policy, and its key in the store.
 #[derive(Clone, Copy, Debug)]
-pub struct PolicyKey<'a> {
-    /// The name.
+pub(crate) struct PolicyKey<'a> {
     pub name: &'a str,
     /// The key, see [`super::store::Store::key`].
     pub key: u64,
@@ -18,7 +17,7 @@ const MAX_KEPT_KEYS: usize = 1_000;
 
 /// The foreign policies, by namespace. A developer can create any number of them, so only some are kept by name, and some by key.
 #[derive(Debug, Default)]
-pub struct ForeignPolicies(HashMap<String, Known>);
+pub(crate) struct ForeignPolicies(HashMap<String, Known>);
 
 /// The foreign policies of one namespace.
 #[derive(Debug, Default)]
@@ -43,13 +42,13 @@ impl Known {
 
 impl ForeignPolicies {
     /// The policies in that namespace.
-    pub fn of(&self, namespace: &str) -> Foreign {
+    pub(crate) fn of(&self, namespace: &str) -> Foreign {
         let Some(known) = self.0.get(namespace) else { return Foreign::default() };
         Foreign { named: known.named.iter().map(ToString::to_string).collect(), others: known.others() }
     }
 
     /// Records the policy of that name and key. Returns true if it was unknown, and if it is the first one that cannot be kept.
-    pub fn add(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
+    pub(crate) fn add(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
         let PolicyKey { name, key } = policy;
         let known = self.0.entry(namespace.to_owned()).or_default();
         if known.named.contains(name) {
@@ -67,7 +66,7 @@ impl ForeignPolicies {
     }
 
     /// Forgets a policy. Returns true if it was known.
-    pub fn remove(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
+    pub(crate) fn remove(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
         let PolicyKey { name, key } = policy;
         let Some(known) = self.0.get_mut(namespace) else { return false };
         let was_known = known.named.remove(name) || known.others.remove(&key);
@@ -79,7 +78,7 @@ impl ForeignPolicies {
 
     /// After a list: keeps the policies that were in it, by namespace and name or by key. Returns the namespaces of the others. If the list may have
     /// contained a policy that could not be kept, the next list shows whether there still is one.
-    pub fn retain(&mut self, is_listed: impl Fn(&str, &str) -> bool, is_key_listed: impl Fn(u64) -> bool) -> Vec<String> {
+    pub(crate) fn retain(&mut self, is_listed: impl Fn(&str, &str) -> bool, is_key_listed: impl Fn(u64) -> bool) -> Vec<String> {
         let mut changed = Vec::new();
         self.0.retain(|namespace, known| {
             let before = known.number();

@@ -3,15 +3,15 @@
 //! [`watches`] lists and watches each kind. [`reduced`], [`trimmed`] and [`compressed`] keep only the part of an object that decisions read.
 //! [`store`] holds the objects, and [`owner_limit`] the register of the spaces that each owner has.
 
-pub mod compressed;
-pub mod foreign_policies;
+pub(crate) mod compressed;
+pub(crate) mod foreign_policies;
 pub mod owner_limit;
 pub mod reduced;
 pub mod relist;
-pub mod reserved_names;
+pub(crate) mod reserved_names;
 pub mod settled;
 pub mod store;
-pub mod tombstones;
-pub mod trimmed;
-pub mod watch_stream;
+pub(crate) mod tombstones;
+pub(crate) mod trimmed;
+pub(crate) mod watch_stream;
 pub mod watches;

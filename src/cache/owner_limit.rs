@@ -39,7 +39,7 @@ pub struct Released {
 
 impl Released {
     /// Reads the owner and the class for which a released namespace counts. Returns `None` for other namespaces.
-    pub fn from_namespace(seen: &SeenNamespace) -> Option<Self> {
+    pub(crate) fn from_namespace(seen: &SeenNamespace) -> Option<Self> {
         let released = seen.released.as_deref().filter(|released| !released.owner.is_empty())?;
         Some(Self { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
     }
@@ -130,7 +130,7 @@ impl OwnerLimit {
     }
 
     /// Releases the previous place of a space whose status records its current place. Returns the space that gets the released place.
-    pub fn release_previous(&self, uid: &Uid) -> Option<String> {
+    pub(crate) fn release_previous(&self, uid: &Uid) -> Option<String> {
         let mut inner = self.lock();
         let left = inner.left.remove(uid)?;
         inner.change(&left, |usage| usage.held.remove(uid))
@@ -145,7 +145,7 @@ impl OwnerLimit {
     }
 
     /// Removes a space from the line in which it waits. The space keeps the places that it has. Returns the space that is next in line.
-    pub fn leave_line(&self, uid: &Uid) -> Option<String> {
+    pub(crate) fn leave_line(&self, uid: &Uid) -> Option<String> {
         self.lock().stop_waiting(uid)
     }
 
@@ -155,7 +155,7 @@ impl OwnerLimit {
     }
 
     /// Counts a released namespace, or stops counting it. Returns the spaces that get its place.
-    pub fn set_released(&self, namespace: &str, released: Option<Released>) -> Vec<String> {
+    pub(crate) fn set_released(&self, namespace: &str, released: Option<Released>) -> Vec<String> {
         let mut inner = self.lock();
         let before = inner.released.remove(namespace);
         let mut freed = None;
@@ -287,7 +287,7 @@ fn claim_of(space: &DeveloperSpace) -> Claim {
 }
 
 /// Returns true if a space is alive: neither expired nor being deleted.
-pub fn is_live(space: &DeveloperSpace) -> bool {
+pub(crate) fn is_live(space: &DeveloperSpace) -> bool {
     space.metadata.deletion_timestamp.is_none() && !is_sealed(space)
 }
 

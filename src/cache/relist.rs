@@ -31,12 +31,12 @@ impl Relist {
     /// Defers a list while there is more urgent work, for five minutes at most: for a list the API server has to encode all objects, and each space
     /// is reconciled.
     #[must_use]
-    pub fn defer_while(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn defer_while(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_busy: Arc::new(is_busy), ..self }
     }
 
     /// Resolves when the next list of `kind` is due, after `number` earlier ones.
-    pub async fn wait_until_due(self, kind: &str, number: u64) {
+    pub(crate) async fn wait_until_due(self, kind: &str, number: u64) {
         sleep(self.wait(kind, number)).await;
         let due = Instant::now();
         while (self.is_busy)() && due.elapsed() < LOW_PRIORITY_MAX_WAIT {

@@ -23,7 +23,7 @@ pub struct Reserved {
 
 impl Reserved {
     /// Reads all classes again: the namespaces that each admits by its current spec and by the spec last accepted. Returns the affected spaces.
-    pub fn read_classes(&self, classes: &[Arc<SpaceClass>]) -> Freed {
+    pub(crate) fn read_classes(&self, classes: &[Arc<SpaceClass>]) -> Freed {
         let specs = classes.iter().flat_map(|class| {
             let name = class.metadata.name.as_deref().unwrap_or_default();
             let accepted = class.status.as_ref().and_then(|status| status.accepted.as_ref());
@@ -36,12 +36,12 @@ impl Reserved {
     }
 
     /// The namespaces and label keys that the network rules of all classes rely on.
-    pub fn admitted(&self) -> Arc<Admitted> {
+    pub(crate) fn admitted(&self) -> Arc<Admitted> {
         self.admitted.read().ignore_poison().clone()
     }
 
     /// The reservation because of which a space of `owner` may not have that name, if there is one.
-    pub fn by(&self, name: &str, owner: &Subject) -> Option<Reservation> {
+    pub(crate) fn by(&self, name: &str, owner: &Subject) -> Option<Reservation> {
         let admitting = self.admitted().admitting(name).map(str::to_owned);
         admitting.map(|class| Reservation::Admitted { class }).or_else(|| {
             let space = self.accounts().naming(name, &owner.to_string())?;
@@ -50,12 +50,12 @@ impl Reserved {
     }
 
     /// Records the accounts that the space of that name names. Returns the names that the space may no longer reserve.
-    pub fn put_space(&self, space: &str, named: Option<&NamedAccounts>) -> Vec<String> {
+    pub(crate) fn put_space(&self, space: &str, named: Option<&NamedAccounts>) -> Vec<String> {
         self.accounts().put(space, named)
     }
 
     /// After a list: forgets the spaces that were not in it. Returns the names that they may no longer reserve.
-    pub fn retain_spaces(&self, listed: &HashSet<&str>) -> Vec<String> {
+    pub(crate) fn retain_spaces(&self, listed: &HashSet<&str>) -> Vec<String> {
         let mut accounts = self.accounts();
         let gone: Vec<String> = accounts.spaces.keys().filter(|space| !listed.contains(space.as_str())).cloned().collect();
         gone.iter().flat_map(|space| accounts.put(space, None)).collect()
@@ -68,7 +68,7 @@ impl Reserved {
 
 /// The spaces that may be validated differently since the classes were read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Freed {
+pub(crate) enum Freed {
     /// The spaces of these names, which no class admits any longer.
     Names(Vec<String>),
     /// All spaces: the classes select by other labels.
@@ -85,7 +85,7 @@ pub struct NamedAccounts {
 impl NamedAccounts {
     /// Reads the accounts of a stored space. Returns `None` if it names no ServiceAccount, or has no namespace: a space that was never admitted
     /// gives no account access, and would reserve names at no cost.
-    pub fn of(space: &Value) -> Option<Self> {
+    pub(crate) fn of(space: &Value) -> Option<Self> {
         space.pointer("/status/namespace").filter(|namespace| namespace.is_object())?;
         let owner: Subject = serde_json::from_value(space.pointer("/spec/owner")?.clone()).ok()?;
         let members = space.pointer("/spec/members").and_then(Value::as_array).into_iter().flatten();

@@ -10,14 +10,14 @@ const MAX_CHILDREN: usize = 256;
 
 /// The result for each child, by namespace, as hashes.
 #[derive(Debug, Default)]
-pub struct Settled(HashMap<String, HashMap<u64, u64>>);
+pub(crate) struct Settled(HashMap<String, HashMap<u64, u64>>);
 
 /// The content of the existing object, `None` if it does not exist, and the content of the wanted object.
-pub type Compared = (Option<u64>, u64);
+pub(crate) type Compared = (Option<u64>, u64);
 
 impl Settled {
     /// Records that the child does not exceed the wanted state in that comparison.
-    pub fn add(&mut self, namespace: &str, child: (ChildKind, &str), compared: Compared) {
+    pub(crate) fn add(&mut self, namespace: &str, child: (ChildKind, &str), compared: Compared) {
         let children = self.0.entry(namespace.to_owned()).or_default();
         if children.len() >= MAX_CHILDREN {
             // Those that still exist are read again.
@@ -27,12 +27,12 @@ impl Settled {
     }
 
     /// Returns true if that was recorded.
-    pub fn has(&self, namespace: &str, child: (ChildKind, &str), compared: Compared) -> bool {
+    pub(crate) fn has(&self, namespace: &str, child: (ChildKind, &str), compared: Compared) -> bool {
         self.0.get(namespace).and_then(|children| children.get(&hash(&child))) == Some(&hash(&compared))
     }
 
     /// Forgets the children of a namespace in which an object was deleted: the remaining objects have to be read again.
-    pub fn forget(&mut self, namespace: &str) {
+    pub(crate) fn forget(&mut self, namespace: &str) {
         self.0.remove(namespace);
     }
 }

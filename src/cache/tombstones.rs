@@ -16,14 +16,14 @@ const TOMBSTONE_TTL: Duration = Duration::from_secs(300);
 
 /// The UIDs of recently deleted objects, as hashes.
 #[derive(Debug, Default)]
-pub struct Tombstones {
+pub(crate) struct Tombstones {
     known: HashSet<u64>,
     by_age: VecDeque<(Instant, u64)>,
 }
 
 impl Tombstones {
     /// Records that the object of that UID is deleted.
-    pub fn add(&mut self, uid: &Uid) {
+    pub(crate) fn add(&mut self, uid: &Uid) {
         while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > TOMBSTONE_TTL) {
             if let Some((_, old)) = self.by_age.pop_front() {
                 self.known.remove(&old);
@@ -36,7 +36,7 @@ impl Tombstones {
     }
 
     /// Returns true if the object of that UID is known to be deleted.
-    pub fn has(&self, uid: &Uid) -> bool {
+    pub(crate) fn has(&self, uid: &Uid) -> bool {
         self.known.contains(&hash(uid))
     }
 }

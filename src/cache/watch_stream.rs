@@ -18,7 +18,7 @@ use super::relist::Relist;
 use crate::{client::WATCH_TIMEOUT_SECONDS, desired::resource_version::version};
 
 /// The configuration that all watches share.
-pub fn config() -> watcher::Config {
+pub(crate) fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
@@ -115,7 +115,7 @@ fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -
 }
 
 /// The events of one kind. Errors are logged, and the watch backs off.
-pub fn events<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = Event<K>> + Send
+pub(crate) fn events<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     K::DynamicType: Default,

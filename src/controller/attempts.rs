@@ -54,7 +54,7 @@ impl Attempts {
     }
 
     /// Returns true if the store is behind the operator's last write of that space.
-    pub fn is_stale(&self, name: &str, version: u64) -> bool {
+    pub(crate) fn is_stale(&self, name: &str, version: u64) -> bool {
         let map = self.0.lock().ignore_poison();
         let written = map.get(name).and_then(|attempt| attempt.written);
         written.is_some_and(|(written, at)| version < written && at.elapsed() < STALE_STORE_LIMIT)
@@ -73,13 +73,13 @@ impl Attempts {
     }
 
     /// The resourceVersion of the operator's last write of that space, if there was one recently.
-    pub fn last_write(&self, name: &str) -> Option<u64> {
+    pub(crate) fn last_write(&self, name: &str) -> Option<u64> {
         let map = self.0.lock().ignore_poison();
         map.get(name).and_then(|attempt| attempt.written).map(|(version, _)| version)
     }
 
     /// Records the inputs of a failed attempt, and the time until the state changes without an event.
-    pub fn record_failed_inputs(&self, name: &str, situation: u64, wake: Option<Duration>) {
+    pub(crate) fn record_failed_inputs(&self, name: &str, situation: u64, wake: Option<Duration>) {
         let wake = wake.and_then(|wake| Instant::now().checked_add(wake));
         self.with(name, |attempt| attempt.back_off = Some(BackOff { situation, wake, until: None }));
     }
@@ -95,29 +95,29 @@ impl Attempts {
     }
 
     /// The remaining back-off of the space, if its inputs have not changed.
-    pub fn remaining_back_off(&self, name: &str, situation: impl FnOnce() -> u64) -> Option<Duration> {
+    pub(crate) fn remaining_back_off(&self, name: &str, situation: impl FnOnce() -> u64) -> Option<Duration> {
         let back_off = self.0.lock().ignore_poison().get(name).and_then(|attempt| attempt.back_off)?;
         let remaining = back_off.remaining(Instant::now())?;
         (back_off.situation == situation()).then_some(remaining)
     }
 
     /// Returns the time since which subjects wait for access to that space. The wait begins at `now` if no subject waited before.
-    pub fn waiting_since(&self, name: &str, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn waiting_since(&self, name: &str, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(name, |attempt| *attempt.waiting.get_or_insert(now))
     }
 
     /// Records that no subject waits for access to that space.
-    pub fn end_wait(&self, name: &str) {
+    pub(crate) fn end_wait(&self, name: &str) {
         self.change(name, |attempt| attempt.waiting = None);
     }
 
     /// Records that the quota of that space leaves no resource uncounted.
-    pub fn end_uncounted(&self, name: &str) {
+    pub(crate) fn end_uncounted(&self, name: &str) {
         self.change(name, |attempt| attempt.uncounted = None);
     }
 
     /// Returns the time since which the quota of that space leaves resources uncounted in that situation. The time is `now` in another situation.
-    pub fn uncounted_since(&self, name: &str, situation: u64, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn uncounted_since(&self, name: &str, situation: u64, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(name, |attempt| match attempt.uncounted {
             Some((known, since)) if known == situation => since,
             _ => {
@@ -128,7 +128,7 @@ impl Attempts {
     }
 
     /// Returns true if the lost races of the space are to be logged, and records that they are.
-    pub fn log_lost_races(&self, name: &str) -> bool {
+    pub(crate) fn log_lost_races(&self, name: &str) -> bool {
         self.with(name, |attempt| {
             let is_due = !attempt.was_logged();
             if is_due {

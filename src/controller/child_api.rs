@@ -23,26 +23,24 @@ use crate::{
 /// The kind and the name of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildRef<'a> {
-    /// Its kind.
     pub kind: ChildKind,
-    /// Its name.
     pub name: &'a str,
 }
 
 impl<'a> ChildRef<'a> {
     /// Returns the kind and the name of `child`.
-    pub fn of(child: &'a Child) -> Self {
+    pub(crate) fn of(child: &'a Child) -> Self {
         Self { kind: child.kind(), name: child.name() }
     }
 
     /// The child in a sentence, with the namespace that it is in.
-    pub fn in_namespace(self, namespace: &str) -> String {
+    pub(crate) fn in_namespace(self, namespace: &str) -> String {
         format!("{} {} in {namespace}", self.kind.as_str(), self.name)
     }
 }
 
 /// Sends a GET. Returns `None` if the object does not exist.
-pub async fn get(client: &Client, namespace: &str, child: ChildRef<'_>) -> Result<Option<Child>, kube::Error> {
+pub(crate) async fn get(client: &Client, namespace: &str, child: ChildRef<'_>) -> Result<Option<Child>, kube::Error> {
     match child.kind {
         ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, child.name).await,
         ChildKind::Limits => get_as::<LimitRange>(client, namespace, child.name).await,
@@ -52,7 +50,7 @@ pub async fn get(client: &Client, namespace: &str, child: ChildRef<'_>) -> Resul
 }
 
 /// Sends a POST.
-pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Child, kube::Error> {
+pub(crate) async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Child, kube::Error> {
     match child {
         Child::Quota(object) => post_as(client, namespace, object).await,
         Child::Limits(object) => post_as(client, namespace, object).await,
@@ -62,7 +60,7 @@ pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Chi
 }
 
 /// Sends a PATCH with JSON patch operations (RFC 6902).
-pub async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>, operations: Value) -> Result<Child, kube::Error> {
+pub(crate) async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>, operations: Value) -> Result<Child, kube::Error> {
     match child.kind {
         ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, child.name, operations).await,
         ChildKind::Limits => patch_as::<LimitRange>(client, namespace, child.name, operations).await,
@@ -72,7 +70,7 @@ pub async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>, operat
 }
 
 /// Sends a DELETE with that UID. Returns the object if a finalizer holds it.
-pub async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<Option<Child>, kube::Error> {
+pub(crate) async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<Option<Child>, kube::Error> {
     let answer = match child.kind {
         ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, child.name, uid).await,
         ChildKind::Limits => delete_as::<LimitRange>(client, namespace, child.name, uid).await,

@@ -55,7 +55,7 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 pub type Spaces = reflector::Store<CachedSpace>;
 
 /// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may be or become the default.
-pub fn spaces_of(spaces: &Spaces, class: &str) -> Vec<ObjectRef<CachedSpace>> {
+pub(crate) fn spaces_of(spaces: &Spaces, class: &str) -> Vec<ObjectRef<CachedSpace>> {
     let is_admitted = |space: &CachedSpace| space.kept.admitted_to.as_deref() == Some(class);
     let concerned = |space: &CachedSpace| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()

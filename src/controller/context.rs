@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// The longest time for which reports about expired spaces are deferred; `None` while no more spaces have expired than can be reconciled at once.
-    pub fn deferral(&self, now: DateTime<Utc>) -> Option<Duration> {
+    pub(crate) fn deferral(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.is_behind(now).then_some(LOW_PRIORITY_MAX_WAIT)
     }
 

@@ -34,7 +34,7 @@ impl Creations {
     }
 
     /// Forgets the creations that are older than any DELETE under way.
-    pub fn forget_old(&self) {
+    pub(crate) fn forget_old(&self) {
         self.lock().retain(|_, (_, since)| since.elapsed() < CREATION_TTL);
     }
 

@@ -144,7 +144,6 @@ async fn confirm_absence(io: &Io, space: &DeveloperSpace, observed: &Observed) -
     }
 }
 
-/// The report on an expired space.
 fn expired(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> StatusReport {
     let readiness = Readiness { reason: Reason::Expired, message, working };
     StatusReport { readiness, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }

@@ -27,7 +27,7 @@ const CLOCK_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The interval at which an expiry is retried while the queue reconciles the same space, or while the store is behind a write of the operator other
 /// than the seal, and at which a creation checks for expiries that are near.
-pub const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The time before a seal or a deletion at which creations begin to wait: the API server answers the creations that are under way in the meantime.
 const CREATION_PAUSE_LEAD: TimeDelta = TimeDelta::milliseconds(300);
@@ -46,7 +46,7 @@ pub struct ExpiryQueue {
 
 impl ExpiryQueue {
     /// Waits while an end is near or under way: on a loaded API server the requests of creations would delay its own.
-    pub async fn yield_to_expiries(&self, clock: &dyn Clock) {
+    pub(crate) async fn yield_to_expiries(&self, clock: &dyn Clock) {
         if !self.is_near(clock.now()) {
             return;
         }
@@ -64,7 +64,7 @@ impl ExpiryQueue {
     }
 
     /// Runs `work` of an expiry. Creations wait only until `MAX_CREATION_WAIT` has passed: a call that hangs must not delay each of them.
-    pub async fn run_ahead_of_creations(&self, work: impl Future<Output = ()>) {
+    pub(crate) async fn run_ahead_of_creations(&self, work: impl Future<Output = ()>) {
         let (under_way, mut work) = (self.begin(), pin!(work));
         tokio::select! {
             () = &mut work => return,
@@ -90,12 +90,12 @@ impl ExpiryQueue {
     }
 
     /// Keeps the space that the API server returned for its early seal, so that the deletion does not wait for the watch.
-    pub fn keep_sealed(&self, space: DeveloperSpace) {
+    pub(crate) fn keep_sealed(&self, space: DeveloperSpace) {
         self.sealed.lock().ignore_poison().insert(space.name_any(), space);
     }
 
     /// Takes the space of that name as it was sealed.
-    pub fn take_sealed(&self, name: &str) -> Option<DeveloperSpace> {
+    pub(crate) fn take_sealed(&self, name: &str) -> Option<DeveloperSpace> {
         self.sealed.lock().ignore_poison().remove(name)
     }
 
@@ -105,13 +105,13 @@ impl ExpiryQueue {
     }
 
     /// The time until the next end.
-    pub fn until_next(&self, now: DateTime<Utc>) -> Duration {
+    pub(crate) fn until_next(&self, now: DateTime<Utc>) -> Duration {
         let next = self.near().first().map(|(at, _)| *at);
         next.map_or(CLOCK_POLL_INTERVAL, |at| (at - now).to_std().unwrap_or_default().min(CLOCK_POLL_INTERVAL))
     }
 
     /// Takes the name of the space whose end has been due for longest.
-    pub fn pop_due(&self, now: DateTime<Utc>) -> Option<Box<str>> {
+    pub(crate) fn pop_due(&self, now: DateTime<Utc>) -> Option<Box<str>> {
         let mut near = self.near();
         near.first().is_some_and(|(at, _)| *at <= now).then(|| near.pop_first())?.map(|(_, name)| name)
     }

@@ -31,14 +31,14 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// Returns the failure after the report of another reason, see [`with_error`].
-    pub fn after_report(error: Option<Error>) -> Result<(), Self> {
+    pub(crate) fn after_report(error: Option<Error>) -> Result<(), Self> {
         error.map_or(Ok(()), |error| Err(Self { error, admitted: None, is_reported: true }))
     }
 }
 
 /// Returns `readiness` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
 /// attempt.
-pub fn with_error(io: &Io, space: &DeveloperSpace, mut readiness: Readiness, error: Option<&Error>) -> Readiness {
+pub(crate) fn with_error(io: &Io, space: &DeveloperSpace, mut readiness: Readiness, error: Option<&Error>) -> Readiness {
     let failures = io.attempts.failures(&space.name_any());
     let Some(error) = error.filter(|error| error.lasts(failures)) else { return readiness };
     let addition = format!("; in addition, the operator {}", error.sentence());

@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is deleted.
-pub async fn finalize_or_expire<'a>(
+pub(crate) async fn finalize_or_expire<'a>(
     ctx: &Context,
     space: &'a DeveloperSpace,
     observed: Observed,

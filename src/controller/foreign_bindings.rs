@@ -17,7 +17,7 @@ const PAGE_SIZE: u32 = 25;
 const MAX_LISTED_BINDINGS: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
-pub async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
+pub(crate) async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
     let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE_SIZE));
     loop {
@@ -33,7 +33,7 @@ pub async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
 }
 
 /// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that the operator does not manage.
-pub async fn transferred(io: &Io, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
+pub(crate) async fn transferred(io: &Io, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
     let (name, owner) = (space.name_any(), &space.spec.owner);
     let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(io, &name).await?);
     Ok(Note { warning: false, reason: "Transferred".to_owned(), message, in_namespace: true })

@@ -33,7 +33,7 @@ pub fn ruling(space: &DeveloperSpace, io: &Io, class_name: &str, class: &SpaceCl
 }
 
 /// The rules that the space does not comply with under `class`, the spec in force of that name.
-pub fn broken_rules(space: &DeveloperSpace, io: &Io, class_name: &str, class: Option<&SpaceClassSpec>) -> Vec<Rule> {
+pub(crate) fn broken_rules(space: &DeveloperSpace, io: &Io, class_name: &str, class: Option<&SpaceClassSpec>) -> Vec<Rule> {
     let name = space.name_any();
     let reservation = io.store.reserved.by(&name, &space.spec.owner);
     let rules = class.and_then(|class| class.names.as_ref());

@@ -43,7 +43,7 @@ pub fn observe(space: &DeveloperSpace, io: &Io) -> Observed {
 }
 
 /// Observes the same space under `class_name`, to which it has just been admitted with its current spec.
-pub fn observe_admitted(space: &DeveloperSpace, io: &Io, class_name: &str) -> Observed {
+pub(crate) fn observe_admitted(space: &DeveloperSpace, io: &Io, class_name: &str) -> Observed {
     let standing = Some(Standing { class_name: class_name.to_owned(), owner: space.spec.owner.clone() });
     let name = Some(class_name.to_owned());
     observe_in(space, io, Place { wanted: name.clone(), class_name: name, standing, is_wanted: true })

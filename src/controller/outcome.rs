@@ -35,7 +35,7 @@ pub struct Outcome<'a> {
 
 impl<'a> Outcome<'a> {
     /// Returns an outcome without a report.
-    pub fn unreported(space: Cow<'a, DeveloperSpace>, observed: Observed, next: Next) -> Self {
+    pub(crate) fn unreported(space: Cow<'a, DeveloperSpace>, observed: Observed, next: Next) -> Self {
         Self { space, observed, report: None, error: None, admitted: None, next }
     }
 

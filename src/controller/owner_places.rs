@@ -7,13 +7,13 @@ use crate::{
 };
 
 /// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
-pub fn release_previous_place(space: &DeveloperSpace, ctx: &Context) {
+pub(crate) fn release_previous_place(space: &DeveloperSpace, ctx: &Context) {
     requeue_all(ctx, ctx.owner_limit.release_previous(&Uid::from_metadata(&space.metadata)).into_iter().collect());
 }
 
 /// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
 /// next space. A refused space keeps its own place, but one that was never admitted has none.
-pub fn leave(space: &DeveloperSpace, observed: &Observed, refusal: &SpecRefusal, ctx: &Context) {
+pub(crate) fn leave(space: &DeveloperSpace, observed: &Observed, refusal: &SpecRefusal, ctx: &Context) {
     if refusal.reason == Reason::OwnerLimitExceeded {
         return;
     }
@@ -24,12 +24,12 @@ pub fn leave(space: &DeveloperSpace, observed: &Observed, refusal: &SpecRefusal,
 }
 
 /// Removes a space from the count of its owner and requeues the spaces that get its places.
-pub fn release_places(space: &DeveloperSpace, ctx: &Context) {
+pub(crate) fn release_places(space: &DeveloperSpace, ctx: &Context) {
     requeue_all(ctx, ctx.owner_limit.release(&Uid::from_metadata(&space.metadata)));
 }
 
 /// Requeues the spaces of these names.
-pub fn requeue_all(ctx: &Context, names: Vec<String>) {
+pub(crate) fn requeue_all(ctx: &Context, names: Vec<String>) {
     for name in names {
         ctx.requeue.requeue(name);
     }

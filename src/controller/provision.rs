@@ -136,7 +136,7 @@ async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, a
 
 /// Keeps the expiry in the namespace's annotation, and the mark of a class with enforced isolation that the space wants, while there is no class in force
 /// that defines the other metadata.
-pub async fn follow_expiry(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+pub(crate) async fn follow_expiry(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
     if observed.wants_isolation() {
         namespace::mark_enforced(io, &space.name_any(), seen).await?;
@@ -225,7 +225,7 @@ fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {
 }
 
 /// The Event about a namespace that was deleted and created again.
-pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
+pub(crate) fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
     (made.uid != *recorded.uid).then(|| Note {
         warning: true,
@@ -236,7 +236,7 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
 }
 
 /// Returns the space with its finalizer, which is added if it is missing.
-pub async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
+pub(crate) async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
     if space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(space.clone());
     }

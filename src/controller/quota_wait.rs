@@ -20,10 +20,10 @@ use crate::{
 const REPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// The interval at which a space is reconciled again while it waits: the wait must end even if the event of the quota reaches no reconcile.
-pub const REQUEUE_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const REQUEUE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
-pub fn hold(io: &Io, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn hold(io: &Io, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {
         io.attempts.end_wait(namespace);
         return None;
@@ -33,7 +33,7 @@ pub fn hold(io: &Io, namespace: &str, progress: Progress, now: DateTime<Utc>) ->
 }
 
 /// The result for a space while subjects wait for access. Its message contains the time of the condition, so that it is written once.
-pub fn readiness(space: &DeveloperSpace, now: DateTime<Utc>) -> Readiness {
+pub(crate) fn readiness(space: &DeveloperSpace, now: DateTime<Utc>) -> Readiness {
     let name = space.name_any();
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let since = ready.filter(|ready| ready.status == "False").and_then(|ready| conditions::since(&ready.last_transition_time));

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Reconciles `space`. After a lost race for a write on which its end depends, the reconcile is repeated with the latest version of the space.
-pub async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
+pub(crate) async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
     let (mut latest, mut attempts) = (None::<Box<DeveloperSpace>>, 0);
     loop {
         let current = latest.as_deref().unwrap_or(space);

@@ -40,7 +40,7 @@ pub struct StatusReport {
 
 impl StatusReport {
     /// Returns the report on a live space.
-    pub fn new(readiness: Readiness, namespace: Option<NamespaceRef>) -> Self {
+    pub(crate) fn new(readiness: Readiness, namespace: Option<NamespaceRef>) -> Self {
         Self { readiness, namespace, sealed: false, notes: Vec::new() }
     }
 }

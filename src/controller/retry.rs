@@ -45,7 +45,7 @@ use crate::{
 pub const MAX_ATTEMPTS: u32 = 50;
 
 /// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
-pub fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
+pub(crate) fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let after_failure = ctx.io.attempts.remaining_back_off(&space.name_any(), || situation(space, &observe(space, &ctx.io)));
     after_failure.or_else(|| wait_after_flood(ctx, space))
 }
@@ -77,7 +77,7 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
 ///
 /// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
 /// class and the owner, because all limits depend on them.
-pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
+pub(crate) async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, &ctx.io));
     ctx.io.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
@@ -110,7 +110,7 @@ pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { err
 }
 
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
-pub async fn read_later(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
+pub(crate) async fn read_later(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
     let Ok(Some(WithoutManagedFields(read))) = io.spaces().get_opt(&space.name_any()).await else { return None };
     let is_later =
         Uid::from_metadata(&read.metadata) == Uid::from_metadata(&space.metadata) && version(&read.metadata) != version(&space.metadata);

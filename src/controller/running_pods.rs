@@ -12,7 +12,12 @@ use crate::{
 };
 
 /// Admits a space whose pods comply with the Pod Security level of the other class, or returns the refusal.
-pub async fn comply(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, accepted: &AcceptedSpec) -> Result<Option<SpecRefusal>, Error> {
+pub(crate) async fn comply(
+    io: &Io,
+    space: &DeveloperSpace,
+    seen: &SeenNamespace,
+    accepted: &AcceptedSpec,
+) -> Result<Option<SpecRefusal>, Error> {
     let wanted = desire(space, accepted.resolved(), None).namespace.at_least(seen.adopted_security).granted();
     let Some((label, level)) = pod_security::enforced(&wanted.written.labels) else { return Ok(None) };
     if seen.metadata.has_label(label, level) {

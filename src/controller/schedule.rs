@@ -12,7 +12,7 @@ const MAX_REQUEUE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The requeue interval while an object is being deleted, for an event that is lost. It is long enough that thousands of spaces that expire at
 /// once are not reconciled over and over.
-pub const TERMINATING_REQUEUE_INTERVAL: Duration = Duration::from_secs(120);
+pub(crate) const TERMINATING_REQUEUE_INTERVAL: Duration = Duration::from_secs(120);
 
 /// The time of the next reconcile. An event of an object of the space triggers one earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Next {
 
 impl Next {
     /// Returns the action of kube's queue, for a space that was observed as `observed`.
-    pub fn action(&self, observed: &Observed, now: DateTime<Utc>) -> Action {
+    pub(crate) fn action(&self, observed: &Observed, now: DateTime<Utc>) -> Action {
         let until = |at: DateTime<Utc>| (at - now).to_std().ok();
         let wake = observed.outlook.wake;
         let at = match self {

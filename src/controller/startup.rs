@@ -21,7 +21,7 @@ use crate::{
 
 /// Waits until all sources but the owner limit are listed, and registers the spaces that hold a place under the owner limit before any other space
 /// is admitted. Then reconciles may begin.
-pub async fn restore_places(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
+pub(crate) async fn restore_places(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
     ctx.io.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::OwnerLimit).collect::<HashSet<_>>()).await;
     look_up_roles(&ctx.io).await;
     for kept in spaces.state() {

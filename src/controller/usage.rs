@@ -27,7 +27,6 @@ use crate::{
 /// times within this time, so that a resource that it still has not counted is one that it does not know, such as a kind that is not installed.
 const MAX_COUNT_WAIT: TimeDelta = TimeDelta::minutes(2);
 
-/// The quota of a namespace.
 const QUOTA: ChildRef<'static> = ChildRef { kind: ChildKind::Quota, name: names::CHILD };
 
 /// The usage of a namespace, compared with the quota of another class.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The whole space: from the store, or, if the store has only a part of it, from the API server. `None` if it no longer exists.
-pub async fn whole(kept: &CachedSpace, ctx: &Context) -> Result<Option<Guarded>, Error> {
+pub(crate) async fn whole(kept: &CachedSpace, ctx: &Context) -> Result<Option<Guarded>, Error> {
     // While the CRDs are incomplete, no space is reconciled, and the part is not used.
     if !kept.kept.is_cut || ctx.io.installed.has_problem() {
         return Ok(Some(kept.unpack()));

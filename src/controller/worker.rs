@@ -125,7 +125,7 @@ pub fn is_logged(ctx: &Context, name: &str, error: &Error) -> bool {
 /// Begins the back-off of a space after `error`. Returns the time of its next reconcile, with a jitter, so that reconciles that failed together are not
 /// retried together.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
-pub fn back_off(space: Arc<CachedSpace>, error: &Error, ctx: Arc<Context>) -> Action {
+pub(crate) fn back_off(space: Arc<CachedSpace>, error: &Error, ctx: Arc<Context>) -> Action {
     let name = space.name_any();
     let failures = ctx.io.attempts.count_failure(&name);
     ctx.io.metrics.count("error");

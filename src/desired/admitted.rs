@@ -40,7 +40,7 @@ impl Admitted {
     }
 
     /// A class that admits the namespace of that name.
-    pub fn admitting(&self, namespace: &str) -> Option<&str> {
+    pub(crate) fn admitting(&self, namespace: &str) -> Option<&str> {
         self.namespaces.get(namespace).map(String::as_str)
     }
 
@@ -50,12 +50,12 @@ impl Admitted {
     }
 
     /// The namespaces that are admitted here and not by `other`.
-    pub fn namespaces_beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn namespaces_beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.namespaces.keys().filter(|name| !other.namespaces.contains_key(*name)).map(String::as_str)
     }
 
     /// Returns true if both select by the same labels.
-    pub fn selects_as(&self, other: &Self) -> bool {
+    pub(crate) fn selects_as(&self, other: &Self) -> bool {
         self.keys.keys().eq(other.keys.keys())
     }
 }

@@ -20,7 +20,7 @@ pub enum Compat {
 
 /// The expiry that the annotations of a namespace ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestedExpiry {
+pub(crate) enum RequestedExpiry {
     /// No annotation asks for an expiry.
     None,
     /// The namespace does not expire.
@@ -40,20 +40,20 @@ const TWIN_TTL: &str = "k8s-ttl-controller.twin.sh/ttl";
 const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
 /// Returns true if `annotation` asks for an expiry, readable or not.
-pub fn is_expiry_annotation(annotation: &str) -> bool {
+pub(crate) fn is_expiry_annotation(annotation: &str) -> bool {
     [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
 }
 
 /// Returns true if a namespace was created for a space, released by one or offered to one: it has the operator's managed-by label, or a key of the
 /// operator's prefix that asks for no expiry. One mark is enough, since an administrator who removes marks by hand may leave others.
-pub fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
+pub(crate) fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
     let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
     is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_expiry_annotation(key))
 }
 
 /// Reads the annotations of a namespace that was created at `created`. The earliest of several ends counts. `never` overrides every end, and an
 /// unreadable annotation overrides both.
-pub fn requested_expiry(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> RequestedExpiry {
+pub(crate) fn requested_expiry(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> RequestedExpiry {
     let ttl = |key, anchor, read: Read| ttl(annotations, key, anchor, read);
     let ours: Read = |text| parse_duration(text).ok();
     let mut requests = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];

@@ -28,9 +28,8 @@ pub enum AccessGate {
     Closed,
 }
 
-/// Changes to bindings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BindingChanges {
+pub(crate) struct BindingChanges {
     /// Changes that give no subject more access.
     pub withdrawals: Vec<Change>,
     /// Changes that give access.
@@ -38,7 +37,7 @@ pub struct BindingChanges {
 }
 
 /// The changes that turn the bindings among `seen` into those `wanted`, as far as `gate` allows.
-pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGate) -> BindingChanges {
+pub(crate) fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGate) -> BindingChanges {
     let mut access = BindingChanges::default();
     for binding in wanted {
         match find(seen, binding) {
@@ -54,13 +53,12 @@ pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGate) -> 
 }
 
 /// The removals from an existing binding while the gate is closed.
-pub fn narrow(wanted: &RoleBinding, existing: &SeenChild) -> Option<Change> {
+pub(crate) fn narrow(wanted: &RoleBinding, existing: &SeenChild) -> Option<Change> {
     let mut access = BindingChanges::default();
     existing_binding(wanted, existing, AccessGate::Closed, &mut access);
     access.withdrawals.pop()
 }
 
-/// The changes of an existing binding.
 fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, gate: AccessGate, access: &mut BindingChanges) {
     if Fingerprint::from(wanted) == existing.fingerprint {
         return;
@@ -132,7 +130,7 @@ fn empty(existing: &SeenChild) -> Option<Change> {
 }
 
 /// The binding of that name without subjects; labels and role are left unchanged.
-pub fn emptied(name: &str) -> Child {
+pub(crate) fn emptied(name: &str) -> Child {
     let mut binding = RoleBinding { subjects: Some(Vec::new()), ..RoleBinding::default() };
     binding.metadata.name = Some(name.to_owned());
     binding.into()

@@ -40,7 +40,7 @@ impl ChildKind {
 ///
 /// The name of a binding ends with the name of a role, see [`crate::api::Role`]. Other clients may create bindings with names that cannot be part of
 /// the path of a request, such as `developerspace-x y`.
-pub fn is_operator_name(kind: ChildKind, name: &str) -> bool {
+pub(crate) fn is_operator_name(kind: ChildKind, name: &str) -> bool {
     match kind {
         ChildKind::Quota | ChildKind::Limits => name == names::CHILD,
         ChildKind::Network => name == names::NETWORK_POLICY,

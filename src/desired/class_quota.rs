@@ -11,7 +11,7 @@ use super::{
 use crate::api::{ClassQuota, Isolation, SpaceClassSpec, conditions::Reason};
 
 /// Validates the quota. The error is a sentence for the administrator that begins with the field.
-pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
+pub(crate) fn check(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(ClassQuota { hard, max }) = &class.quota else { return Ok(()) };
     for (field, map) in [("hard", hard), ("max", max)] {
         for (key, value) in map {
@@ -33,7 +33,7 @@ fn own_objects(class: &SpaceClassSpec, hard: &Hard) -> OwnObjects {
 
 /// Replaces each override of a space that leaves no room for the operator's own objects by the class's value, and returns an objection. Without that
 /// room the operator could not maintain isolation and access.
-pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<SpecRefusal>) {
+pub(crate) fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<SpecRefusal>) {
     let counted = |key: &String| OwnObjects::KEYS.contains(&key.as_str()) && overrides.contains_key(key);
     if !hard.keys().any(counted) {
         return (hard, None);

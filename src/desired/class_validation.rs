@@ -16,14 +16,13 @@ const MAX_SPEC_BYTES: usize = 600 * 1024;
 
 /// The result of the validation of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClassValidation {
+pub(crate) enum ClassValidation {
     /// Spaces may use it.
     Valid,
     /// Its spec is refused, for the reason in the sentence.
     Invalid(String),
     /// The operator may not bind this ClusterRole.
     NotBindable {
-        /// The role.
         role: String,
         /// True if the role exists.
         exists: bool,
@@ -68,7 +67,7 @@ impl ClassValidation {
     }
 
     /// The condition of the class of that name; `defaults` are the classes annotated as the default, the oldest first.
-    pub fn condition(&self, name: &str, defaults: &[String]) -> WantedCondition {
+    pub(crate) fn condition(&self, name: &str, defaults: &[String]) -> WantedCondition {
         let message = match default_note(name, defaults) {
             Some(note) => format!("{}; {note}", self.sentence()),
             None => self.sentence(),
@@ -77,13 +76,13 @@ impl ClassValidation {
     }
 
     /// The spec to keep in `status.accepted`: the current one if it is in force, else the one that was in force before.
-    pub fn accepted<'a>(&self, class: &'a SpaceClass) -> Option<&'a SpaceClassSpec> {
+    pub(crate) fn accepted<'a>(&self, class: &'a SpaceClass) -> Option<&'a SpaceClassSpec> {
         if self.is_in_force() { Some(&class.spec) } else { class.in_force() }
     }
 }
 
 /// `ClusterRole a does not exist`, for one or several.
-pub fn do_not_exist(roles: &[String]) -> String {
+pub(crate) fn do_not_exist(roles: &[String]) -> String {
     match roles {
         [role] => format!("ClusterRole {role} does not exist"),
         roles => format!("ClusterRoles {} do not exist", roles.join(", ")),
@@ -106,7 +105,7 @@ fn default_note(name: &str, defaults: &[String]) -> Option<String> {
 }
 
 /// Validates a class by itself and among the others; the error is a sentence.
-pub fn check(class: &SpaceClass, cluster: &SelectorContext<'_>) -> Result<(), String> {
+pub(crate) fn check(class: &SpaceClass, cluster: &SelectorContext<'_>) -> Result<(), String> {
     check_name(class.metadata.name.as_deref().unwrap_or_default())?;
     class::check(&class.spec)?;
     let length = serde_json::to_string(&class.spec).map_or(0, |text| text.len());

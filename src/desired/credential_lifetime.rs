@@ -14,15 +14,14 @@ const DEFAULT_MAX_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The shortest lifetime that the API server issues, for certificates and tokens alike,
 /// see <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/>.
-pub const MIN_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+pub(crate) const MIN_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
 /// The reason why no credential is issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialDenied {
+pub(crate) enum CredentialDenied {
     /// The class does not allow that method.
     #[error("SpaceClass {class} does not allow access by {wanted}: it allows {allowed}")]
     Method {
-        /// The class.
         class: String,
         /// The method that was asked for.
         wanted: &'static str,
@@ -34,7 +33,6 @@ pub enum CredentialDenied {
         "DeveloperSpace {space} expires in {left}, and a credential is valid for at least 10m: renew the space first with `kubectl dspace renew {space}`"
     )]
     EndsTooSoon {
-        /// The space.
         space: String,
         /// Its remaining life.
         left: String,
@@ -44,7 +42,6 @@ pub enum CredentialDenied {
         "SpaceClass {class} limits credentials to {max}, and the API server issues none for less than 10m: set maxDuration to 10m or more"
     )]
     TooShort {
-        /// The class.
         class: String,
         /// The longest lifetime that it allows.
         max: String,
@@ -52,7 +49,7 @@ pub enum CredentialDenied {
 }
 
 /// Checks that `class` allows `method`.
-pub fn check_method(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), CredentialDenied> {
+pub(crate) fn check_method(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), CredentialDenied> {
     let methods = access.map(|access| access.methods.as_slice()).unwrap_or_default();
     if methods.is_empty() || methods.contains(&method) {
         return Ok(());
@@ -63,19 +60,17 @@ pub fn check_method(class: &str, access: Option<&Access>, method: AccessMethod) 
 
 /// The space and the class that bound the lifetime of a credential.
 #[derive(Clone, Copy, Debug)]
-pub struct CredentialBounds<'a> {
-    /// The space.
+pub(crate) struct CredentialBounds<'a> {
     pub space: &'a str,
     /// The end of the space; `None` for never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The class.
     pub class: &'a str,
     /// The `maxDuration` of the class for credentials of this kind.
     pub max_duration: Option<&'a str>,
 }
 
 /// The longest lifetime of a credential: the maximum of the class, or the remaining lifetime of the space if that is shorter.
-pub fn max_lifetime(bounds: CredentialBounds<'_>, now: DateTime<Utc>) -> Result<TimeDelta, CredentialDenied> {
+pub(crate) fn max_lifetime(bounds: CredentialBounds<'_>, now: DateTime<Utc>) -> Result<TimeDelta, CredentialDenied> {
     let CredentialBounds { space, expires_at, class, max_duration } = bounds;
     let max = max_duration.and_then(|text| parse_duration(text).ok()).unwrap_or(DEFAULT_MAX_LIFETIME);
     if max < MIN_LIFETIME {

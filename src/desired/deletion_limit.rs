@@ -9,7 +9,7 @@ const DEFAULT_MINIMUM: usize = 10;
 
 /// The most namespaces that one sweep deletes. An explicit value binds exactly as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeletionLimit {
+pub(crate) enum DeletionLimit {
     /// A number of namespaces.
     Count(usize),
     /// A percentage of the living namespaces, rounded down.
@@ -17,7 +17,7 @@ pub enum DeletionLimit {
 }
 
 /// The limit for `living` namespaces. Default: half of them, and at least ten.
-pub fn limit(explicit: Option<DeletionLimit>, living: usize) -> usize {
+pub(crate) fn limit(explicit: Option<DeletionLimit>, living: usize) -> usize {
     match explicit {
         None => share(living, DEFAULT_PERCENT).max(DEFAULT_MINIMUM),
         Some(DeletionLimit::Count(count)) => count,

@@ -19,10 +19,9 @@ use crate::api::{
 
 /// The fate of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure {
+pub(crate) enum Departure {
     /// It is left alone: it is not the space's.
     Nothing,
-    /// It is deleted.
     Delete,
     /// It stays, and belongs to no space.
     Release,
@@ -33,7 +32,7 @@ pub enum Departure {
 }
 
 /// Decides for `space`; `allows_retain` is the consent of the class in force.
-pub fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNamespace) -> Departure {
+pub(crate) fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNamespace) -> Departure {
     if is_half_adopted(space, namespace) {
         return Departure::HandBack;
     }
@@ -52,7 +51,7 @@ pub fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNa
 }
 
 /// The merge patch (RFC 7386) that releases the namespace `live` of `space`; `None` if an earlier request, whose response was lost, did so.
-pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
+pub(crate) fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let from = format!("{name}/{}", space.metadata.uid.as_deref().unwrap_or_default());
     let is_released = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key)) == Some(&from);
@@ -75,13 +74,13 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
 }
 
 /// Returns true if the object existed before `space`: it protected a released namespace before its adoption, and stays if the adoption is undone.
-pub fn is_older(object: &ObjectMeta, space: &DeveloperSpace) -> bool {
+pub(crate) fn is_older(object: &ObjectMeta, space: &DeveloperSpace) -> bool {
     object.creation_timestamp.as_ref().and_then(from_k8s).is_some_and(|at| at < created(space))
 }
 
 /// The merge patch that removes the operator's marks from the half adopted namespace `live`. The mark of enforced isolation stays only if the operator's
 /// policy stays, which is decided first. The offer and the raised Pod Security level stay.
-pub fn hand_back(live: &ObjectMeta, keeps_policy: bool) -> Value {
+pub(crate) fn hand_back(live: &ObjectMeta, keeps_policy: bool) -> Value {
     let (mut labels, annotations) = without_marks(live);
     if !keeps_policy && live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
         labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), Value::Null);

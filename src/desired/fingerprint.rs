@@ -33,7 +33,7 @@ impl From<&RoleBinding> for Fingerprint {
 
 impl Child {
     /// The fingerprint by which desired and existing children are compared.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let (content, identity) = match self {
             Self::Quota(quota) => quota::comparable(quota),
             Self::Limits(limits) => limit_range::comparable(limits),

@@ -23,14 +23,14 @@ const MAX_DESCRIPTION_BYTES: usize = 512;
 /// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the namespace can make any number of
 /// them, each as large as an object may be.
 #[derive(Clone, Debug, Default)]
-pub struct ForeignBindings {
+pub(crate) struct ForeignBindings {
     described: Vec<String>,
     others: usize,
 }
 
 impl ForeignBindings {
     /// Adds a binding, unless the operator manages it.
-    pub fn add(&mut self, binding: &RoleBinding) {
+    pub(crate) fn add(&mut self, binding: &RoleBinding) {
         if is_ours(&binding.metadata) {
             return;
         }
@@ -43,7 +43,7 @@ impl ForeignBindings {
 
     /// The end of the sentence about a release or a transfer, which leave these bindings in place: the subjects that still have access. Empty if
     /// there are none. `unread` further bindings were not read.
-    pub fn still_bound(&self, namespace: &str, unread: usize) -> String {
+    pub(crate) fn still_bound(&self, namespace: &str, unread: usize) -> String {
         let others = self.others.saturating_add(unread);
         if self.described.is_empty() && others == 0 {
             return String::new();

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 /// A time to live of kube-janitor: one whole number and one unit, see `TTL_PATTERN` in its `helper.py`.
-pub fn janitor(text: &str) -> Option<TimeDelta> {
+pub(crate) fn janitor(text: &str) -> Option<TimeDelta> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let length = unit_length(unit).filter(|_| is_number && matches!(unit, "s" | "m" | "h" | "d" | "w"))?;
@@ -12,7 +12,7 @@ pub fn janitor(text: &str) -> Option<TimeDelta> {
 
 /// A time to live of k8s-ttl-controller, which reads it with <https://pkg.go.dev/github.com/xhit/go-str2duration/v2>: Go's grammar of
 /// durations with days and weeks. A sequence of decimal numbers, each with a unit, in any order, such as `1.5h`, `90m` or `2d12h`.
-pub fn go(text: &str) -> Option<TimeDelta> {
+pub(crate) fn go(text: &str) -> Option<TimeDelta> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut nanoseconds: i128 = 0;
     while !rest.is_empty() {

@@ -9,7 +9,7 @@ use crate::api::{conditions::Reason, names};
 const MAX_NAMED_POLICIES: usize = 5;
 
 /// The number of policies of one namespace that are kept by name.
-pub const MAX_KEPT_NAMES: usize = 20;
+pub(crate) const MAX_KEPT_NAMES: usize = 20;
 
 /// The foreign policies of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Foreign {
 
 /// The owner of a `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyOwner {
+pub(crate) enum PolicyOwner {
     /// The operator.
     Ours,
     /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like any child.
@@ -52,7 +52,7 @@ pub enum PolicyOwner {
 }
 
 /// The owner of the policy with that metadata.
-pub fn policy_owner(metadata: &ObjectMeta) -> PolicyOwner {
+pub(crate) fn policy_owner(metadata: &ObjectMeta) -> PolicyOwner {
     let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let is_managed = label(names::LABEL_MANAGED_BY) == Some(names::OPERATOR);
     match metadata.name.as_deref() {
@@ -74,14 +74,14 @@ pub struct OwnPolicy {
 
 impl OwnPolicy {
     /// Returns true if `found` has the name of the operator's policy, and not its rules: it can allow more traffic than any class.
-    pub fn is_altered(&self, found: &NetworkPolicy) -> bool {
+    pub(crate) fn is_altered(&self, found: &NetworkPolicy) -> bool {
         let mut wanted = [&self.before, &self.after].into_iter().flatten();
         found.metadata.name.as_deref() == Some(names::NETWORK_POLICY) && wanted.all(|wanted| wanted.spec != found.spec)
     }
 }
 
 /// The refusal of a space in a class that enforces isolation, because of policies of others in its namespace.
-pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
+pub(crate) fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} enforces the isolation of namespace {namespace}, and {} can allow more traffic, so no new access is granted: {}",
@@ -93,7 +93,7 @@ pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Sp
 }
 
 /// The refusal to admit a space to a class that enforces isolation, because of policies of others in its namespace.
-pub fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
+pub(crate) fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} enforces isolation, and the space is not admitted to it while {} can allow more traffic in namespace \

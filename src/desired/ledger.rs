@@ -19,7 +19,7 @@ use crate::api::{
 };
 
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
-pub const MAX_METADATA_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// The input of [`validate_spec`] besides the space and its class.
 #[derive(Clone, Debug)]
@@ -87,12 +87,12 @@ pub fn bytes(spec: &DeveloperSpaceSpec) -> usize {
 }
 
 /// Returns true if the class allows `protected`.
-pub fn allows_protected(class: &SpaceClassSpec) -> bool {
+pub(crate) fn allows_protected(class: &SpaceClassSpec) -> bool {
     class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected)
 }
 
 /// Returns true if the class allows `ttl: never`.
-pub fn allows_never(class: &SpaceClassSpec) -> bool {
+pub(crate) fn allows_never(class: &SpaceClassSpec) -> bool {
     class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_never)
 }
 

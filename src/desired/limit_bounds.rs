@@ -21,7 +21,12 @@ use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason, quantity::Q
 type K8sList = Option<BTreeMap<String, K8sQuantity>>;
 
 /// The items of a space under `class` and the quota `hard`, and an objection to each that the class does not allow.
-pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], hard: &Hard) -> (Vec<LimitRangeItem>, Vec<SpecRefusal>) {
+pub(crate) fn cut(
+    class_name: &str,
+    class: &SpaceClassSpec,
+    asked: &[LimitRangeItem],
+    hard: &Hard,
+) -> (Vec<LimitRangeItem>, Vec<SpecRefusal>) {
     let invalid = |message: String| SpecRefusal::new(Reason::InvalidSpec, message);
     let mut types = BTreeSet::new();
     if let Some(twice) = asked.iter().find(|item| !types.insert(type_name(item.type_))) {

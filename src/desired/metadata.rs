@@ -67,19 +67,19 @@ impl SeenMetadata {
     }
 
     /// Returns true if the annotation has that value.
-    pub fn has_annotation_value(&self, annotation: &str, value: &str) -> bool {
+    pub(crate) fn has_annotation_value(&self, annotation: &str, value: &str) -> bool {
         let (key, value) = (hash(&(Which::Annotations, annotation)), hash(&value));
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
     /// Returns true if the label has that value.
-    pub fn has_label(&self, label: &str, value: &str) -> bool {
+    pub(crate) fn has_label(&self, label: &str, value: &str) -> bool {
         let (key, value) = (hash(&(Which::Labels, label)), hash(&value));
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
     /// Returns true if the annotation exists, with any value.
-    pub fn has_annotation(&self, annotation: &str) -> bool {
+    pub(crate) fn has_annotation(&self, annotation: &str) -> bool {
         let key = hash(&(Which::Annotations, annotation));
         self.0.iter().any(|entry| entry.key == key)
     }
@@ -97,13 +97,13 @@ impl SeenMetadata {
 
 impl Keys {
     /// The keys of `metadata`.
-    pub fn from_metadata(metadata: &Metadata) -> Self {
+    pub(crate) fn from_metadata(metadata: &Metadata) -> Self {
         Self(metadata.entries().map(|(which, key, _)| (which, key.clone())).collect())
     }
 
     /// Adds the annotation `key`.
     #[must_use]
-    pub fn and_annotation(mut self, key: &str) -> Self {
+    pub(crate) fn and_annotation(mut self, key: &str) -> Self {
         self.0.insert((Which::Annotations, key.to_owned()));
         self
     }
@@ -117,7 +117,7 @@ impl Metadata {
 
     /// Adds `over`, whose values replace those of the same keys.
     #[must_use]
-    pub fn overridden_by(mut self, over: Self) -> Self {
+    pub(crate) fn overridden_by(mut self, over: Self) -> Self {
         self.labels.extend(over.labels);
         self.annotations.extend(over.annotations);
         self
@@ -184,7 +184,6 @@ pub(super) fn child_labels(space: &DeveloperSpace, class_name: &str) -> BTreeMap
     ])
 }
 
-/// Metadata of a child.
 pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.clone()), ..ObjectMeta::default() }
 }

@@ -18,13 +18,13 @@ use super::{
 use crate::api::conditions::Reason;
 
 /// The ClusterRoles that a space uses.
-pub fn used(roles: &Roles) -> BTreeSet<String> {
+pub(crate) fn used(roles: &Roles) -> BTreeSet<String> {
     let Roles { owner, members } = roles;
     std::iter::once(owner).chain(members.values()).cloned().collect()
 }
 
 /// The refusal of a space that uses one of `missing`; `None` if it uses none.
-pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<SpecRefusal> {
+pub(crate) fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<SpecRefusal> {
     let used: Vec<String> = used(&resolved.roles).intersection(missing).cloned().collect();
     let class_name = &resolved.class_name;
     let message = || {
@@ -37,7 +37,7 @@ pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<SpecRe
 }
 
 /// Removes from `wanted` the bindings to a missing ClusterRole, except those that exist.
-pub fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
+pub(crate) fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     let bindings = std::mem::take(&mut wanted.bindings).into_iter();
     let held = |binding: RoleBinding| if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) };
     wanted.bindings = bindings.filter_map(held).collect();
@@ -62,7 +62,7 @@ fn accept_any_role(binding: &mut RoleBinding) {
 
 /// Changes `wanted` for a space that is granted nothing new: an existing binding keeps its ClusterRole while the wanted one is missing. A binding
 /// that was not seen stays in `wanted`, so that it is read and loses the subjects that leave.
-pub fn keep_roles(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
+pub(crate) fn keep_roles(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     for binding in wanted.bindings.iter_mut().filter(|binding| missing.contains(&binding.role_ref.name)) {
         let identity = Fingerprint::from(&*binding).identity;
         if find(seen, binding).is_none_or(|existing| existing.fingerprint.identity != identity) {

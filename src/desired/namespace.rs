@@ -24,7 +24,6 @@ pub struct NamespaceMetadata {
     requested: Metadata,
     /// The owner that the spec names.
     new_owner: Subject,
-    /// The owner in force.
     owner_in_force: Subject,
     /// The Pod Security levels of the class.
     pod_security: PodSecurity,
@@ -55,7 +54,7 @@ impl NamespaceMetadata {
 
     /// Keeps the stricter of the class's Pod Security levels and `found`, the levels of an adopted namespace, and records `found` in an annotation.
     #[must_use]
-    pub fn at_least(mut self, found: PodSecurity) -> Self {
+    pub(crate) fn at_least(mut self, found: PodSecurity) -> Self {
         self.ruled.labels.extend(pod_security::labels(pod_security::stricter(self.pod_security, found)));
         let remembered = pod_security::to_annotation(found);
         self.ruled.annotations.extend(remembered.map(|levels| (names::ANNOTATION_ADOPTED_POD_SECURITY.to_owned(), levels)));
@@ -69,7 +68,7 @@ impl NamespaceMetadata {
     }
 
     /// The metadata to write while the spec is refused. Keys that the spec asks for are neither set nor removed.
-    pub fn withheld(self) -> WantedMetadata {
+    pub(crate) fn withheld(self) -> WantedMetadata {
         let Self { ruled, requested, new_owner: _, owner_in_force, pod_security: _ } = self;
         WantedMetadata { written: owner(&owner_in_force).overridden_by(ruled), kept: kept(&requested) }
     }

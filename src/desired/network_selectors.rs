@@ -20,15 +20,14 @@ const ADVICE: &str = "select namespaces by name, for example matchLabels {kubern
 
 /// A key, or a pattern of keys, that a class lets owners write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HandedOut<'a> {
-    /// The class.
+pub(crate) struct HandedOut<'a> {
     pub class: &'a str,
     /// The entry of its `metadata.allowedKeys`.
     pub pattern: &'a str,
 }
 
 /// The state of the cluster that selectors of a class are validated against.
-pub struct SelectorContext<'a> {
+pub(crate) struct SelectorContext<'a> {
     /// The keys that any class hands out.
     pub handed_out: Vec<HandedOut<'a>>,
     /// Returns true if the namespace of that name belongs to a space.
@@ -36,7 +35,7 @@ pub struct SelectorContext<'a> {
 }
 
 /// The keys that `class` hands out, by its present spec and by the one last accepted.
-pub fn handed_out(class: &SpaceClass) -> impl Iterator<Item = HandedOut<'_>> {
+pub(crate) fn handed_out(class: &SpaceClass) -> impl Iterator<Item = HandedOut<'_>> {
     let name = class.metadata.name.as_deref().unwrap_or_default();
     let accepted = class.status.iter().flat_map(|status| &status.accepted);
     std::iter::once(&class.spec).chain(accepted).flat_map(allowed_keys).map(move |pattern| HandedOut { class: name, pattern })
@@ -47,7 +46,7 @@ fn allowed_keys(class: &SpaceClassSpec) -> impl Iterator<Item = &str> {
 }
 
 /// Validates the selectors. The error is a sentence that names the selector's key and the remedy.
-pub fn check(network: &Network, cluster: &SelectorContext<'_>) -> Result<(), String> {
+pub(crate) fn check(network: &Network, cluster: &SelectorContext<'_>) -> Result<(), String> {
     let objections = network.allow_from_namespaces.iter().filter_map(|selector| objection(selector, cluster));
     objections.take(1).try_for_each(|problem| Err(format!("network.allowFromNamespaces: {problem}: {ADVICE}")))
 }

@@ -42,7 +42,7 @@ impl Rule {
 }
 
 /// Returns true if the rules apply to the space: it is neither sealed nor being deleted.
-pub fn is_subject(space: &DeveloperSpace) -> bool {
+pub(crate) fn is_subject(space: &DeveloperSpace) -> bool {
     !is_sealed(space) && space.metadata.deletion_timestamp.is_none()
 }
 

@@ -4,14 +4,14 @@ use super::{seen_namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
 /// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not record it.
-pub fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: impl FnOnce(&Uid) -> bool) -> bool {
+pub(crate) fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: impl FnOnce(&Uid) -> bool) -> bool {
     let Some(claim) = &seen.claim else { return false };
     let recorded = space.and_then(|space| space.status.as_ref()?.namespace.as_ref());
     seen.terminating.is_none() && !exists(claim) && recorded.is_none_or(|recorded| seen.uid != *recorded.uid)
 }
 
 /// The sentence about an orphan: its origin, and the commands for an administrator.
-pub fn advice(name: &str, seen: &SeenNamespace) -> String {
+pub(crate) fn advice(name: &str, seen: &SeenNamespace) -> String {
     let uid = seen.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let adopt = names::ANNOTATION_ADOPT;
     format!(

@@ -6,19 +6,18 @@ use super::uid::Uid;
 
 /// A space that waits for a place under the owner limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// UID of the space.
     pub uid: Uid,
     /// Name of the space.
     pub name: Box<str>,
-    /// Its creation.
     pub created: DateTime<Utc>,
     /// True if the space was never admitted.
     pub is_new: bool,
 }
 
 /// The rank of a space: by creation, and by UID within the same second.
-pub fn rank(claim: &Claim) -> (DateTime<Utc>, &Uid) {
+pub(crate) fn rank(claim: &Claim) -> (DateTime<Utc>, &Uid) {
     (claim.created, &claim.uid)
 }
 

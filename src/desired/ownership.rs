@@ -35,25 +35,25 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
 }
 
 /// Returns true if an adoption was not recorded because of a crash: the namespace has the operator's marks already.
-pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+pub(crate) fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
 }
 
 /// Returns true if the deletion of this space has released the namespace. A space that is not being deleted has released nothing, whatever the marks
 /// of the namespace.
-pub fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+pub(crate) fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let leaving = space.metadata.deletion_timestamp.as_ref().and(space.metadata.uid.as_deref());
     let from = seen.released.as_ref().zip(leaving);
     from.is_some_and(|(released, uid)| released.uid == *uid)
 }
 
 /// Returns true if the namespace has the claim of another space, which adopted it.
-pub fn is_claimed_by_another(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+pub(crate) fn is_claimed_by_another(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     seen.claim.is_some() && !claims(space, seen)
 }
 
 /// The UID in status.
-pub fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
+pub(crate) fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
     space.status.as_ref()?.namespace.as_ref().map(|namespace| namespace.uid.as_str())
 }
 
@@ -74,7 +74,7 @@ fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
 
 /// Returns true if the offer names this space by UID, or its name and owner. A name alone is not enough, since any user may create a space of that
 /// name.
-pub fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+pub(crate) fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let Some((name, to)) = seen.adopt.as_deref().and_then(|offer| offer.split_once('/')) else { return false };
     space.metadata.name.as_deref() == Some(name) && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
 }

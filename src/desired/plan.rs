@@ -36,7 +36,7 @@ pub struct Observed {
     /// The class that the space names, or else the default class. It may not exist.
     pub wanted: Option<String>,
     /// That class, if it exists and can be read.
-    pub wanted_class: Result<Arc<SpaceClass>, MissingClass>,
+    pub(crate) wanted_class: Result<Arc<SpaceClass>, MissingClass>,
     /// The ruling of that class on the current spec, if the class has a spec in force.
     pub wanted_ruling: Option<Arc<Ruling>>,
     /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to any.
@@ -65,7 +65,7 @@ pub struct Observed {
 
 /// A class that a space wants and cannot have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MissingClass {
+pub(crate) struct MissingClass {
     /// True if a class of that name is stored and cannot be read.
     pub is_unreadable: bool,
     /// The names of all classes, in their order.
@@ -74,7 +74,7 @@ pub struct MissingClass {
 
 /// The result that the operator has recorded for a class in its current generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClassVerdict {
+pub(crate) enum ClassVerdict {
     /// There is no result yet.
     Pending,
     /// Spaces may use it.
@@ -119,7 +119,7 @@ pub struct AcceptedSpec {
 
 impl AcceptedSpec {
     /// The resources that the space may have in that class.
-    pub fn resolved(&self) -> &Resolved {
+    pub(crate) fn resolved(&self) -> &Resolved {
         &self.ruling.resolved
     }
 }
@@ -131,7 +131,7 @@ impl Observed {
     }
 
     /// Schedules the next reconcile for `at`, unless it is scheduled for an earlier time.
-    pub fn wakes_by(&mut self, at: DateTime<Utc>) {
+    pub(crate) fn wakes_by(&mut self, at: DateTime<Utc>) {
         self.outlook.wake = Some(self.outlook.wake.map_or(at, |wake| wake.min(at)));
     }
 
@@ -141,13 +141,13 @@ impl Observed {
     }
 
     /// Returns true if the class that the space wants enforces isolation: the namespace is marked before the space is admitted to it.
-    pub fn wants_isolation(&self) -> bool {
+    pub(crate) fn wants_isolation(&self) -> bool {
         self.wanted_class.as_ref().is_ok_and(|class| class.in_force().is_some_and(|spec| spec.network.enforced))
     }
 
     /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
     /// it.
-    pub fn with_missing_class(&self, refusal: SpecRefusal) -> SpecRefusal {
+    pub(crate) fn with_missing_class(&self, refusal: SpecRefusal) -> SpecRefusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
                 let message =
@@ -165,13 +165,13 @@ impl Observed {
 
     /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not permanently cost the space its
     /// namespace.
-    pub fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+    pub(crate) fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
         let stands = |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
         self.namespace_ref(space).or_else(|| recorded_namespace(space).filter(stands).cloned())
     }
 
     /// The reference to the namespace for the status, if the namespace belongs to the space.
-    pub fn namespace_ref(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+    pub(crate) fn namespace_ref(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
         self.own_namespace().map(|namespace| NamespaceRef { name: name_of(space).to_owned(), uid: namespace.uid.to_string() })
     }
 }
@@ -181,12 +181,12 @@ fn name_of(space: &DeveloperSpace) -> &str {
 }
 
 /// The namespace that the status of the space records.
-pub fn recorded_namespace(space: &DeveloperSpace) -> Option<&NamespaceRef> {
+pub(crate) fn recorded_namespace(space: &DeveloperSpace) -> Option<&NamespaceRef> {
     space.status.as_ref()?.namespace.as_ref()
 }
 
 /// The result that the status of a class contains for its current generation.
-pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
+pub(crate) fn class_verdict(class: &SpaceClass) -> ClassVerdict {
     let Some(status) = &class.status else {
         return ClassVerdict::Pending;
     };

@@ -8,7 +8,7 @@ use super::spec_refusal::SpecRefusal;
 use crate::api::{PodSecurity, PodSecurityLevel, conditions::Reason, names, text::some_of};
 
 /// The modes of <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.
-pub const MODES: [&str; 3] = ["enforce", "audit", "warn"];
+pub(crate) const MODES: [&str; 3] = ["enforce", "audit", "warn"];
 
 /// The labels that set `levels`.
 pub fn labels(levels: PodSecurity) -> BTreeMap<String, String> {
@@ -16,7 +16,7 @@ pub fn labels(levels: PodSecurity) -> BTreeMap<String, String> {
 }
 
 /// The levels that `labels` set; a level that Kubernetes does not know is none.
-pub fn from_labels(labels: Option<&BTreeMap<String, String>>) -> PodSecurity {
+pub(crate) fn from_labels(labels: Option<&BTreeMap<String, String>>) -> PodSecurity {
     from_modes(|mode| labels.and_then(|labels| labels.get(&label(mode))).and_then(|text| parse(text)))
 }
 
@@ -29,13 +29,13 @@ pub fn stricter(one: PodSecurity, other: PodSecurity) -> PodSecurity {
 }
 
 /// `enforce=restricted,warn=baseline`: the value of [`names::ANNOTATION_ADOPTED_POD_SECURITY`]. None without any level.
-pub fn to_annotation(levels: PodSecurity) -> Option<String> {
+pub(crate) fn to_annotation(levels: PodSecurity) -> Option<String> {
     let parts: Vec<String> = by_mode(levels).map(|(mode, level)| format!("{mode}={}", name(level))).collect();
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
 /// Parses [`to_annotation`]; an unreadable part sets no level.
-pub fn from_annotation(text: &str) -> PodSecurity {
+pub(crate) fn from_annotation(text: &str) -> PodSecurity {
     from_modes(|mode| text.split(',').find_map(|part| part.strip_prefix(mode)?.strip_prefix('=')).and_then(parse))
 }
 
@@ -53,7 +53,7 @@ const LEVEL_WARNING: &str = "new PodSecurity enforce level";
 
 /// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level. The API server
 /// warns about pods that violate the level, and if it did not check all pods: it checks a limited number, for a limited time.
-pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<SpecRefusal> {
+pub(crate) fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<SpecRefusal> {
     let message = violating(class_name, namespace, level, warnings).or_else(|| unchecked(class_name, namespace, level, warnings))?;
     Some(SpecRefusal::new(Reason::InvalidSpec, message))
 }
@@ -78,13 +78,12 @@ fn unchecked(class_name: &str, namespace: &str, level: &str, warnings: &[String]
     })
 }
 
-/// The label of a mode.
 fn label(mode: &str) -> String {
     format!("{}{mode}", names::POD_SECURITY_PREFIX)
 }
 
 /// The label that pins the version of a mode's level.
-pub fn version_label(mode: &str) -> String {
+pub(crate) fn version_label(mode: &str) -> String {
     format!("{}{mode}-version", names::POD_SECURITY_PREFIX)
 }
 

@@ -39,7 +39,7 @@ const COUNTED: [&str; 9] = [
 ];
 
 /// Resource name to limit.
-pub type Hard = BTreeMap<String, Quantity>;
+pub(crate) type Hard = BTreeMap<String, Quantity>;
 
 /// The quota of a namespace with these limits; `None` without limits.
 pub(super) fn build(hard: &Hard, labels: &BTreeMap<String, String>) -> Option<ResourceQuota> {

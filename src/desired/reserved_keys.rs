@@ -4,7 +4,7 @@ use crate::api::names;
 
 /// Domains, with their subdomains, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and the
 /// operator's own domain.
-pub const RESERVED_DOMAINS: [&str; 21] = [
+pub(crate) const RESERVED_DOMAINS: [&str; 21] = [
     "kubernetes.io",
     "k8s.io",
     names::GROUP,
@@ -29,10 +29,10 @@ pub const RESERVED_DOMAINS: [&str; 21] = [
 ];
 
 /// Reserved keys without a domain.
-pub const RESERVED_KEYS: [&str; 1] = ["istio-injection"];
+pub(crate) const RESERVED_KEYS: [&str; 1] = ["istio-injection"];
 
 /// Returns true if a space's own labels and annotations may never use `key`, whatever its class allows.
-pub fn is_reserved_key(key: &str) -> bool {
+pub(crate) fn is_reserved_key(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else { return RESERVED_KEYS.contains(&key) };
     RESERVED_DOMAINS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
 }

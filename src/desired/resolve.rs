@@ -89,7 +89,7 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
 }
 
 /// Refuses a protected name, which no space may have.
-pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
+pub(crate) fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
     if protected.contains(name) {
         let message = format!("namespace {name} is protected on this cluster: delete this DeveloperSpace and choose another name");
         return Err(SpecRefusal::new(Reason::NamespaceConflict, message));
@@ -100,7 +100,7 @@ pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Spe
 /// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and `system:masters`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the ServiceAccounts of protected namespaces other
 /// than `default`.
-pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
+pub(crate) fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
     let members = space.spec.members.iter().enumerate().map(|(number, member)| (format!("spec.members[{number}]"), member.subject()));
     for (field, subject) in std::iter::once(("spec.owner".to_owned(), space.spec.owner.clone())).chain(members) {
         let namespace = subject.namespace.as_deref().unwrap_or_default();

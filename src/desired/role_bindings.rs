@@ -20,7 +20,7 @@ pub struct Roles {
 }
 
 /// The roles that `space` uses and `class` names, and an objection to each other one.
-pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<SpecRefusal>) {
+pub(crate) fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<SpecRefusal>) {
     let (mut members, mut refusals) = (BTreeMap::new(), Vec::new());
     for member in &space.members {
         // `check_subjects` validates the subject.
@@ -44,7 +44,7 @@ fn unknown_role(member: &Member, class: &SpaceClassSpec) -> SpecRefusal {
 }
 
 /// The ClusterRole of owners: by role name if the class has one of that name, else a ClusterRole itself.
-pub fn owner_role(class: &SpaceClassSpec) -> &str {
+pub(crate) fn owner_role(class: &SpaceClassSpec) -> &str {
     let named = class.roles.iter().find(|role| role.name == class.owner_role);
     named.map_or(class.owner_role.as_str(), |role| role.cluster_role.as_str())
 }
@@ -59,7 +59,7 @@ pub(super) fn build(space: &DeveloperSpaceSpec, roles: &Roles, labels: &BTreeMap
 }
 
 /// The bindings of a space by its spec alone, without ClusterRoles and labels: those of the existing bindings stay unchanged.
-pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
+pub(crate) fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
     let roles = space.members.iter().map(|member| member.role.as_str()).filter(|role| is_role(role));
     let roles: BTreeSet<&str> = roles.collect();
     let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), members_with_role(space, role)));

@@ -68,7 +68,7 @@ pub struct ReleaseMarks {
 
 impl SeenNamespace {
     /// Keeps the needed part of `namespace`, whose managed fields must still be present.
-    pub fn from_namespace(namespace: &Namespace) -> Self {
+    pub(crate) fn from_namespace(namespace: &Namespace) -> Self {
         let metadata = &namespace.metadata;
         let uid = |key| annotation(metadata, key).map(Uid::from);
         Self {

@@ -42,7 +42,7 @@ pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservat
 }
 
 /// The reason why no new space of the class may have that name.
-pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
+pub(crate) fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);
     let matching = |patterns: &[String]| patterns.iter().find(|pattern| matches_pattern(pattern, name)).cloned();

@@ -14,7 +14,7 @@ pub struct Standing {
 
 impl Standing {
     /// The refusal of a spec that also names another owner. Its sentence is for both owners; that of the owner limit already is.
-    pub fn beside_a_transfer(&self, owner: &Subject, refusal: SpecRefusal) -> SpecRefusal {
+    pub(crate) fn beside_a_transfer(&self, owner: &Subject, refusal: SpecRefusal) -> SpecRefusal {
         if self.owner == *owner || refusal.reason == Reason::OwnerLimitExceeded {
             return refusal;
         }

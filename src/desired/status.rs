@@ -101,7 +101,7 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
 
 /// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until the status contains it, the
 /// end moves with the clock.
-pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
+pub(crate) fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
     let status = space.status.as_ref();
     let begins = |notice: Option<Notice>, recorded: Option<Notice>| notice.is_some() && notice != recorded;
     matches!(outlook.stage, Stage::Warn(_))
@@ -211,7 +211,7 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
 
 /// The fields that decisions depend on and that `stored` lacks, in whole or in part, although they were `sent`: the API server drops fields that its CRD
 /// does not have. It stores all other values as they were sent, times included.
-pub fn dropped_fields(sent: &DeveloperSpaceStatus, stored: Option<&DeveloperSpaceStatus>) -> Vec<&'static str> {
+pub(crate) fn dropped_fields(sent: &DeveloperSpaceStatus, stored: Option<&DeveloperSpaceStatus>) -> Vec<&'static str> {
     let without = DeveloperSpaceStatus::default();
     let stored = stored.unwrap_or(&without);
     let fields = [

@@ -22,7 +22,7 @@ use crate::api::{DeveloperSpace, conditions::Reason, names, quantity::Quantity, 
 const MAX_NAMED_RESOURCES: usize = 5;
 
 /// The refusal to admit the space of `namespace` to a class while its quota counts more than `hard` allows there.
-pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<SpecRefusal> {
+pub(crate) fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<SpecRefusal> {
     let beyond = beyond(quota, hard);
     let message = || {
         format!(
@@ -35,11 +35,11 @@ pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, ha
 }
 
 /// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so a much larger one would overflow.
-pub const COUNT_ONLY: &str = "1P";
+pub(crate) const COUNT_ONLY: &str = "1P";
 
 /// The resources that `hard` limits and `counted`, the quota of the class in force, does not. They have to be counted before the move. Amounts of CPU
 /// and memory are excluded, since a quota that counts them refuses each pod that specifies none.
-pub fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
+pub(crate) fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
     hard.keys().filter(|key| !counted.contains_key(*key) && !needs_amounts(key)).cloned().collect()
 }
 
@@ -105,7 +105,7 @@ pub fn uncounted(quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Unco
 }
 
 /// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `missing` yet.
-pub fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<SpecRefusal> {
+pub(crate) fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} limits resources that the quota of namespace {namespace} has not counted yet ({}), and the space is admitted to it when \

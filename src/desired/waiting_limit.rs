@@ -17,7 +17,7 @@ use crate::api::{
 };
 
 /// The number of spaces of one owner that may wait, over all classes: the oldest ones.
-pub const MAX_WAITING: usize = 10;
+pub(crate) const MAX_WAITING: usize = 10;
 
 /// The time for which a space beyond the oldest ones is kept.
 const RETENTION: TimeDelta = TimeDelta::hours(1);
@@ -25,7 +25,7 @@ const RETENTION: TimeDelta = TimeDelta::hours(1);
 /// The spaces of one owner that wait for a place under the owner limit and were never admitted, in the order of their ranks. Each has the start of
 /// its hour, if that has begun.
 #[derive(Debug, Default)]
-pub struct WaitingQueue(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
+pub(crate) struct WaitingQueue(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
 
 /// A space that waits beyond the oldest ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +36,19 @@ pub struct Beyond {
 
 impl WaitingQueue {
     /// Adds a space.
-    pub fn join(&mut self, claim: &Claim) {
+    pub(crate) fn join(&mut self, claim: &Claim) {
         self.0.entry(place(claim)).or_default();
     }
 
     /// Removes a space. The hour of a space that moves up among the oldest ones is cancelled.
-    pub fn leave(&mut self, claim: &Claim) {
+    pub(crate) fn leave(&mut self, claim: &Claim) {
         self.0.remove(&place(claim));
         self.0.values_mut().take(MAX_WAITING).for_each(|since| *since = None);
     }
 
     /// Returns the state of a space that waits beyond the oldest ones; `None` for any other space. `now` is `None` while the clock is stopped. The
     /// hour begins at the first call while the clock runs, and begins again after the clock was stopped.
-    pub fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
+    pub(crate) fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let place = place(claim);
         let is_beyond = !self.0.keys().take(MAX_WAITING).any(|other| *other == place);
         let since = self.0.get_mut(&place)?;
@@ -57,7 +57,7 @@ impl WaitingQueue {
     }
 
     /// Returns true if no space waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -68,7 +68,7 @@ fn place(claim: &Claim) -> (DateTime<Utc>, Uid) {
 }
 
 /// Returns true if `space` has no namespace, never had one, and was never admitted.
-pub fn was_never_admitted(space: &DeveloperSpace) -> bool {
+pub(crate) fn was_never_admitted(space: &DeveloperSpace) -> bool {
     standing(space).is_none() && space.status.as_ref().is_none_or(|status| status.namespace.is_none())
 }
 
@@ -79,7 +79,7 @@ pub fn waits(space: &DeveloperSpace) -> bool {
 
 /// The time at which a space that waits beyond the oldest ones is deleted: an hour after the start of its hour, and at least an hour after its
 /// condition first reported the wait. `None` if no deletion is due.
-pub fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc>> {
+pub(crate) fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc>> {
     if !was_never_admitted(space) {
         return None;
     }

@@ -1,11 +1,11 @@
 //! Error texts in the operator's conditions. A status is not written again for parts of a text that differ at each attempt.
 
 /// The beginning of the condition of a space whose deletion is refused.
-pub const DELETION_WAITS: &str = "the deletion of this DeveloperSpace waits: ";
+pub(crate) const DELETION_WAITS: &str = "the deletion of this DeveloperSpace waits: ";
 
 /// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a webhook changes each time:
 /// addresses and ports, times and durations, identifiers. The action before the first colon names the operator's own objects and counts as written.
-pub fn is_same_message(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_message(one: &str, other: &str) -> bool {
     one == other || normalised(one).eq(normalised(other))
 }
 

@@ -18,26 +18,26 @@ const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// The writes of one space. Times count from one arbitrary moment that all spaces share.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct WriteLimiter {
+pub(crate) struct WriteLimiter {
     /// The time at which all writes are paid for.
     paid: Duration,
 }
 
 impl WriteLimiter {
     /// Records a write.
-    pub fn write(&mut self, now: Duration) {
+    pub(crate) fn write(&mut self, now: Duration) {
         // A space never owes more than the longest wait.
         let most = now + COST_OF_WRITE * BURST_WRITES + MAX_WAIT;
         self.paid = (self.paid.max(now) + COST_OF_WRITE).min(most);
     }
 
     /// The time that the space has to wait.
-    pub fn wait(&self, now: Duration) -> Duration {
+    pub(crate) fn wait(&self, now: Duration) -> Duration {
         self.paid.saturating_sub(now).saturating_sub(COST_OF_WRITE * BURST_WRITES).min(MAX_WAIT)
     }
 
     /// Returns true if all writes are paid for, so that the record can be dropped.
-    pub fn is_idle(&self, now: Duration) -> bool {
+    pub(crate) fn is_idle(&self, now: Duration) -> bool {
         self.paid <= now
     }
 }

@@ -57,7 +57,7 @@ pub struct Findings {
 
 impl Plain {
     /// Keeps the needed part of a namespace. Returns `None` if it has a mark of the operator, has no expiry annotation or is terminating.
-    pub fn of(namespace: &Namespace) -> Option<Self> {
+    pub(crate) fn of(namespace: &Namespace) -> Option<Self> {
         let (labels, annotations) = (namespace.labels(), namespace.annotations());
         if is_marked(labels, annotations) || namespace.metadata.deletion_timestamp.is_some() {
             return None;

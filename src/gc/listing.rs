@@ -39,7 +39,7 @@ pub struct Listing {
 }
 
 /// Fills the store and lists the rest.
-pub async fn list_cluster(io: &Io) -> Result<Listing, Error> {
+pub(crate) async fn list_cluster(io: &Io) -> Result<Listing, Error> {
     let since = io.clock.now();
     list::<SpaceClass, DeserializeGuard<SpaceClass>>(&io.client, PAGE_SIZE, |DeserializeGuard(class)| match class {
         Ok(class) => io.store.put_class(class),

@@ -29,7 +29,6 @@ pub enum Outcome {
 pub struct Row {
     /// `DeveloperSpace` or `Namespace`.
     kind: &'static str,
-    /// Its name.
     name: String,
     /// `warn`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
     action: &'static str,

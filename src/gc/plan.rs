@@ -90,7 +90,7 @@ pub enum Remark {
 
 impl Remark {
     /// The name of the object.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::UnreadableSpace { name, .. }
             | Self::UnreadableNamespace { name, .. }
@@ -114,14 +114,14 @@ pub struct Planned {
 
 impl Planned {
     /// The number of namespaces that would be deleted.
-    pub fn deletions(&self) -> usize {
+    pub(crate) fn deletions(&self) -> usize {
         self.items.iter().filter(|item| item.deletes_namespace()).count()
     }
 }
 
 impl Item {
     /// Returns true if the item deletes a namespace.
-    pub fn deletes_namespace(&self) -> bool {
+    pub(crate) fn deletes_namespace(&self) -> bool {
         match self {
             Self::Warn { .. } => false,
             Self::Space { observed, step, .. } => match step {
@@ -220,7 +220,7 @@ fn is_early(observed: &Observed) -> bool {
 }
 
 /// Returns the current content of `Ready`, which a warning does not change.
-pub fn current_readiness(status: &[Condition]) -> Readiness {
+pub(crate) fn current_readiness(status: &[Condition]) -> Readiness {
     let ready = conditions::find(status, types::READY);
     let reason = ready.and_then(|ready| Reason::parse(&ready.reason)).unwrap_or(Reason::Pending);
     Readiness::new(reason, ready.map(|ready| ready.message.clone()).unwrap_or_default())

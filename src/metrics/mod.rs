@@ -18,14 +18,14 @@ use crate::{lock::IgnorePoison, runtime::watchdog::Ages};
 
 /// Labels of the reconcile counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabel {
+pub(crate) struct ResultLabel {
     /// `success` or `error`.
     pub result: &'static str,
 }
 
 /// Labels of the request counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
+pub(crate) struct RequestLabels {
     /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: String,
     /// The HTTP status.
@@ -34,12 +34,11 @@ pub struct RequestLabels {
 
 /// Labels of the counter of requests without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct MethodLabel {
+pub(crate) struct MethodLabel {
     /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: String,
 }
 
-/// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// All metrics.
@@ -138,7 +137,7 @@ impl Metrics {
     }
 
     /// Sets the gauges of ages.
-    pub fn set_ages(&self, ages: &Ages) {
+    pub(crate) fn set_ages(&self, ages: &Ages) {
         let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, failing, process } = ages;
         self.silence.set(silence.as_secs_f64());
         // The age of an event that never occurred is that of the process: a zero would look healthy.
@@ -149,7 +148,7 @@ impl Metrics {
     }
 
     /// Sets the number of namespaces that were created for a space that no longer exists.
-    pub fn set_orphans(&self, number: usize) {
+    pub(crate) fn set_orphans(&self, number: usize) {
         self.orphans.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
@@ -169,7 +168,7 @@ impl Metrics {
     }
 
     /// Counts a reconcile that was deferred because of many recent writes for the space.
-    pub fn braked(&self) {
+    pub(crate) fn braked(&self) {
         self.braked.inc();
     }
 

@@ -36,7 +36,7 @@ impl Noncompliant {
     }
 
     /// Forgets the spaces that were not in a list.
-    pub fn retain(&self, listed: &HashSet<u64>) {
+    pub(crate) fn retain(&self, listed: &HashSet<u64>) {
         self.lock().retain(|space, _| listed.contains(space));
     }
 

@@ -37,7 +37,7 @@ pub struct KubectlArgs {
 
     /// The time limit for a single request to the API server: 30s, 1m; 0 means the default
     #[arg(long, global = true, value_name = "DURATION", default_value = "0", hide_default_value = true)]
-    pub request_timeout: RequestTimeout,
+    pub(crate) request_timeout: RequestTimeout,
 }
 
 /// The format of a result.
@@ -110,14 +110,14 @@ pub struct WriteArgs {
 
 impl WriteArgs {
     /// The time limit for the wait after a write; `None` if the command does not wait.
-    pub fn wait_timeout(&self) -> Option<Duration> {
+    pub(crate) fn wait_timeout(&self) -> Option<Duration> {
         (self.wait.wait && self.dry_run.dry_run == DryRun::None).then_some(self.wait.timeout.0)
     }
 }
 
 /// kubectl's own grammar for `--request-timeout`: a number of seconds, or a duration; 0 means the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RequestTimeout(pub Option<Duration>);
+pub(crate) struct RequestTimeout(pub Option<Duration>);
 
 impl FromStr for RequestTimeout {
     type Err = String;

@@ -115,13 +115,11 @@ async fn fetch_from(cluster: &Cluster, namespace: &str, fields: &str) -> Fetched
     lenient_list::list(cluster, Some(namespace), ListParams::default().fields(fields)).await
 }
 
-/// The time of the last occurrence.
 pub(crate) fn last_occurrence(event: &Event) -> Option<DateTime<Utc>> {
     let last = event.series.as_ref().map(|series| &series.last_observed_time).or(event.event_time.as_ref());
     last.and_then(|time| from_k8s(&Time(time.0))).or_else(|| event.deprecated_last_timestamp.as_ref().and_then(from_k8s))
 }
 
-/// The table of events.
 pub(crate) fn table(events: &[Event], now: DateTime<Utc>) -> String {
     let rows = events.iter().map(|event| {
         let age = last_occurrence(event).map_or_else(|| "-".to_owned(), |at| format::short_duration(now - at));

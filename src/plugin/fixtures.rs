@@ -38,7 +38,6 @@ pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-24T09:00:00Z".parse().unwrap()
 }
 
-/// The class of [`a_space`].
 pub(crate) fn a_class() -> SpaceClass {
     serde_json::from_value(json!({
         "apiVersion": format!("{}/v1alpha1", names::GROUP), "kind": "SpaceClass", "metadata": {"name": "standard"},
@@ -47,7 +46,6 @@ pub(crate) fn a_class() -> SpaceClass {
     .unwrap()
 }
 
-/// The user of that name.
 pub(crate) fn user(name: &str) -> Subject {
     Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
 }

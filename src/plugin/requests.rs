@@ -19,7 +19,6 @@ use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutMana
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
 
-/// The API for all spaces.
 pub(crate) fn space_api(cluster: &Cluster) -> Api<WithoutManagedFields<DeveloperSpace>> {
     Api::all(cluster.client.clone())
 }

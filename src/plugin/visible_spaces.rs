@@ -30,7 +30,6 @@ pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>) -> anyhow::R
     }
 }
 
-/// The space of the current namespace.
 async fn space_of_current_namespace(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
     let space = match requests::try_find_space(cluster, name).await {

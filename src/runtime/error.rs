@@ -109,13 +109,13 @@ impl Error {
     }
 
     /// Returns true if the API server refused a write because the object has changed since it was read.
-    pub fn is_lost_race(&self) -> bool {
+    pub(crate) fn is_lost_race(&self) -> bool {
         matches!(self, Self::Api { .. } | Self::Status { .. }) && self.class() == Class::Conflict
     }
 
     /// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has the code 500, see
     /// `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`.
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         let (Self::Api { source, .. } | Self::Status { source, .. }) = self else { return false };
         matches!(&**source, kube::Error::Api(status) if status.code == 413 || status.message.contains("request is too large"))
     }

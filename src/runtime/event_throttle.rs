@@ -10,7 +10,7 @@ const MIN_REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The state of each reason of each object.
 #[derive(Debug)]
-pub struct Throttle<T> {
+pub(crate) struct Throttle<T> {
     by_reason: HashMap<u64, Window<T>>,
 }
 
@@ -28,7 +28,7 @@ impl<T> Default for Throttle<T> {
 
 impl<T> Throttle<T> {
     /// Returns the Event if it may be published at once, and the number of its occurrences. Otherwise the Event is held.
-    pub fn pass(&mut self, reason: u64, event: T, now: Instant) -> Option<(T, i32)> {
+    pub(crate) fn pass(&mut self, reason: u64, event: T, now: Instant) -> Option<(T, i32)> {
         match self.by_reason.get_mut(&reason) {
             Some(window) if now.duration_since(window.since) < MIN_REPEAT_INTERVAL => {
                 let number = window.held.as_ref().map_or(0, |(_, number)| *number);
@@ -43,7 +43,7 @@ impl<T> Throttle<T> {
     }
 
     /// Returns the held Events of the reasons whose minute is over. Forgets the reasons that hold none.
-    pub fn due(&mut self, now: Instant) -> Vec<(T, i32)> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<(T, i32)> {
         let is_over = |window: &Window<T>| now.duration_since(window.since) >= MIN_REPEAT_INTERVAL;
         self.by_reason.retain(|_, window| window.held.is_some() || !is_over(window));
         let over = self.by_reason.values_mut().filter(|window| is_over(window));
@@ -55,7 +55,7 @@ impl<T> Throttle<T> {
     }
 
     /// Returns all held Events, because the process ends.
-    pub fn all(&mut self) -> Vec<(T, i32)> {
+    pub(crate) fn all(&mut self) -> Vec<(T, i32)> {
         self.by_reason.drain().filter_map(|(_, window)| window.held).collect()
     }
 }

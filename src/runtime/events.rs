@@ -130,7 +130,7 @@ fn is_urgent(note: &Note) -> bool {
 
 impl Recorder {
     /// Publishes `notes` about `space`. Notes that are meant for the users of its namespace are published in that namespace too.
-    pub fn publish(&self, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: Vec<Note>, now: DateTime<Utc>) {
+    pub(crate) fn publish(&self, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: Vec<Note>, now: DateTime<Utc>) {
         for note in notes {
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
                 let regarding = ObjectReference {
@@ -148,12 +148,12 @@ impl Recorder {
     }
 
     /// Publishes `note` about another object.
-    pub fn record(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
+    pub(crate) fn record(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
         self.put(Record { regarding, note, at: now });
     }
 
     /// Waits until every Event published so far is written or lost.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         self.release(|throttle, _| throttle.all());
         // `self` keeps the sender, so the wait cannot fail.
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;

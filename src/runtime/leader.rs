@@ -17,7 +17,7 @@ use super::error::Error;
 use crate::clock::Clock;
 
 /// Name of the Lease in the operator's namespace.
-pub const LEASE: &str = "developerspace-operator";
+pub(crate) const LEASE: &str = "developerspace-operator";
 
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const CONFLICT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A candidate in the election.
-pub struct Elector {
+pub(crate) struct Elector {
     leases: Api<Lease>,
     identity: String,
     clock: Arc<dyn Clock>,
@@ -39,12 +39,12 @@ type ObservedLease = Option<(Option<String>, Instant)>;
 
 impl Elector {
     /// Returns a candidate with `identity` for the Lease in `namespace`.
-    pub fn new(client: Client, namespace: &str, identity: &str, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, identity: &str, clock: Arc<dyn Clock>) -> Self {
         Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
     }
 
     /// Waits until this candidate leads. Returns the time at which the successful attempt began.
-    pub async fn acquire(&self) -> Instant {
+    pub(crate) async fn acquire(&self) -> Instant {
         let mut observed: ObservedLease = None;
         loop {
             let begun = Instant::now();
@@ -60,7 +60,7 @@ impl Elector {
 
     /// Renews the lease, which was last renewed at `renewed`. Returns when this candidate must stop writing: at most ten seconds after the last
     /// successful renewal was requested, since other candidates count from the time at which it was stored.
-    pub async fn hold(&self, mut renewed: Instant) {
+    pub(crate) async fn hold(&self, mut renewed: Instant) {
         loop {
             tokio::time::sleep(RENEW_INTERVAL).await;
             let begun = Instant::now();
@@ -81,7 +81,7 @@ impl Elector {
     }
 
     /// Releases the lease, so that another candidate can take it at once.
-    pub async fn release(&self) {
+    pub(crate) async fn release(&self) {
         let release = async {
             // A renewal that was given up while it was under way may still be stored, between the read and the write.
             while !self.try_release().await? {}

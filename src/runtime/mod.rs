@@ -3,7 +3,7 @@
 //! Owns no decision about spaces. Imports neither the controller nor the cache.
 
 pub mod error;
-pub mod event_throttle;
+pub(crate) mod event_throttle;
 pub mod events;
 pub mod leader;
 pub mod permissions;
@@ -13,4 +13,4 @@ pub mod spawn;
 pub mod turns;
 pub mod watchdog;
 pub mod worker_slots;
-pub mod write_params;
+pub(crate) mod write_params;

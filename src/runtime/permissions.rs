@@ -68,11 +68,11 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The permissions that the operator lacks.
 #[derive(Debug, Default)]
-pub struct MissingPermissions(Mutex<Vec<String>>);
+pub(crate) struct MissingPermissions(Mutex<Vec<String>>);
 
 impl MissingPermissions {
     /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about a single object.
-    pub fn list(&self) -> Vec<String> {
+    pub(crate) fn list(&self) -> Vec<String> {
         self.0.lock().ignore_poison().clone()
     }
 
@@ -87,10 +87,9 @@ pub fn sentence(missing: &[String]) -> String {
 }
 
 /// Checks the permissions of one account.
-pub struct PermissionCheck {
+pub(crate) struct PermissionCheck {
     /// The client with the account.
     pub client: Client,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The recorder of Events.
     pub recorder: Recorder,
@@ -100,7 +99,7 @@ pub struct PermissionCheck {
 
 impl PermissionCheck {
     /// Checks all permissions until none is missing. Missing permissions are reported in `known`, in the log and in an Event about the Deployment.
-    pub async fn run(self, known: Arc<MissingPermissions>) {
+    pub(crate) async fn run(self, known: Arc<MissingPermissions>) {
         loop {
             match missing(&self.client, &self.home).await {
                 Ok(lacking) => {

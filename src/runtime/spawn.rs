@@ -9,12 +9,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 /// Runs `work` in a task that is aborted when this future is dropped. A panic of the task is resumed here.
-pub async fn spawn_scoped<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) async fn spawn_scoped<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     joined(AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))).await
 }
 
 /// Returns the items of `stream`, which is polled in a task that is aborted when the result is dropped. A panic of the task is resumed here.
-pub fn spawn_stream<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
+pub(crate) fn spawn_stream<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut stream = pin!(stream);

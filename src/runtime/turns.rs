@@ -17,7 +17,7 @@ pub struct Turn<'a> {
 
 impl Turns {
     /// Returns the turn of that space, unless another reconcile has it.
-    pub fn take(&self, name: String) -> Option<Turn<'_>> {
+    pub(crate) fn take(&self, name: String) -> Option<Turn<'_>> {
         let is_free = self.0.lock().ignore_poison().insert(name.clone());
         is_free.then(|| Turn { turns: self, name })
     }

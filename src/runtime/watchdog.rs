@@ -122,13 +122,13 @@ impl Watchdog {
 
     /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays until the next reconcile of
     /// the space.
-    pub fn set_refused_expiry(&self, space: u64, expiry: DateTime<Utc>) {
+    pub(crate) fn set_refused_expiry(&self, space: u64, expiry: DateTime<Utc>) {
         self.set_expiry(space, None);
         self.lock().refused.insert(space, expiry);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
-    pub fn set_failing(&self, space: u64) {
+    pub(crate) fn set_failing(&self, space: u64) {
         self.lock().failing.insert(space);
     }
 
@@ -171,7 +171,7 @@ impl Watchdog {
 
 impl Ages {
     /// Checks that the process should continue. The error is the reason why it should not.
-    pub fn live(&self) -> Result<(), String> {
+    pub(crate) fn live(&self) -> Result<(), String> {
         if self.silence > API_SILENCE_LIMIT {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
         }
@@ -182,7 +182,7 @@ impl Ages {
     }
 
     /// Checks that the operator does its work. The error names the work that is not done.
-    pub fn working(&self) -> Result<(), String> {
+    pub(crate) fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
         if self.overdue > EXPIRY_DELAY_LIMIT {
@@ -192,7 +192,7 @@ impl Ages {
     }
 
     /// Checks that the store is as current as the watches can keep it. The error names the cause.
-    pub fn current(&self) -> Result<(), String> {
+    pub(crate) fn current(&self) -> Result<(), String> {
         if !self.heard {
             return Err("the API server has not answered yet".to_owned());
         }

@@ -11,7 +11,7 @@ use tokio::{
 const SLOT_HOLD_LIMIT: Duration = Duration::from_secs(2);
 
 /// The longest time for which work yields to other work, so that nothing waits indefinitely on a cluster that is never idle.
-pub const LOW_PRIORITY_MAX_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const LOW_PRIORITY_MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// The interval at which work that yields checks for a free worker slot.
 const IDLE_SLOT_POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ impl WorkerSlots {
     }
 
     /// Returns a permit for a space that failed before, or `None` while other failing spaces hold all of these permits.
-    pub fn try_failing_slot(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) fn try_failing_slot(&self) -> Option<SemaphorePermit<'_>> {
         self.failing.try_acquire().ok()
     }
 
@@ -63,7 +63,7 @@ impl WorkerSlots {
     }
 
     /// Runs `work` once a worker slot is idle, or, after five minutes, in one of the few slots for work that has waited that long.
-    pub async fn run_low_priority<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn run_low_priority<T>(&self, work: impl Future<Output = T>) -> T {
         let requested = Instant::now();
         // A free slot means that no other work waits: the semaphore passes a released slot on to the next waiting work.
         while self.all.available_permits() == 0 {

@@ -15,7 +15,7 @@ const CRATE: &str = "developerspace_operator";
 const BINARIES: &str = "bin";
 
 /// One file of `src/`.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the repository.
     pub path: String,
     /// The module that the file contains, as a path within the crate; empty for `lib.rs`.
@@ -37,18 +37,18 @@ impl Source {
     }
 
     /// The lines that are not comments, with their numbers.
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let numbered = self.code.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()));
         numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     /// Returns `path:line: text` for each line for which `offends` returns true.
-    pub fn find(&self, offends: impl Fn(&str) -> bool) -> Vec<String> {
+    pub(crate) fn find(&self, offends: impl Fn(&str) -> bool) -> Vec<String> {
         self.lines().filter(|(_, line)| offends(line)).map(|(at, line)| format!("{}:{at}: {}", self.path, line.trim())).collect()
     }
 
     /// The paths within the crate that this file imports or names. `modules` are all modules of the crate.
-    pub fn imports(&self, modules: &BTreeSet<Vec<String>>) -> Vec<Vec<String>> {
+    pub(crate) fn imports(&self, modules: &BTreeSet<Vec<String>>) -> Vec<Vec<String>> {
         let (mut found, mut statement) = (Vec::new(), None::<String>);
         for (_, line) in self.lines() {
             let mut text = match (statement.take(), use_tree(line)) {
@@ -71,7 +71,7 @@ impl Source {
 }
 
 /// All source files of `src/`, sorted by path.
-pub fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     let mut folders = vec![root.join("src")];
@@ -181,6 +181,6 @@ fn absolute(path: &[String], module: &[String], modules: &BTreeSet<Vec<String>>)
 }
 
 /// The longest prefix of `path` that is a module: the module that defines the item.
-pub fn module_in(path: &[String], modules: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
+pub(crate) fn module_in(path: &[String], modules: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
     (1..=path.len()).rev().map(|length| path[..length].to_vec()).find(|module| modules.contains(module))
 }

@@ -20,7 +20,7 @@ const NOW: &str = "Tue, 24 Nov 2026 09:00:00 GMT";
 const OWNER: &str = "owner";
 
 /// Starts the API server, which runs until the process ends. Returns a kubeconfig for it.
-pub fn start() -> NamedTempFile {
+pub(crate) fn start() -> NamedTempFile {
     let text = fs::read_to_string("tests/fixtures/cluster.yaml").unwrap();
     let objects: Arc<Vec<Value>> = Arc::new(serde_saphyr::from_multiple(&text).unwrap());
     let (sender, receiver) = mpsc::channel();

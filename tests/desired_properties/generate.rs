@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 const ROLES: [&str; 3] = ["admin", "edit", "view"];
 
 /// A class that is accepted.
-pub fn class() -> impl Strategy<Value = SpaceClassSpec> {
+pub(crate) fn class() -> impl Strategy<Value = SpaceClassSpec> {
     let keys = select(&["requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods", "count/deployments.apps"][..]);
     let hard = btree_map(keys, 40_u32..60, 0..6);
     let selectors = vec(select(&["ingress-nginx", "monitoring"][..]), 0..2);
@@ -53,7 +53,7 @@ fn lifetime() -> impl Strategy<Value = Value> {
 }
 
 /// A space that every class of [`class`] accepts. It was created at second 1000.
-pub fn space() -> impl Strategy<Value = DeveloperSpace> {
+pub(crate) fn space() -> impl Strategy<Value = DeveloperSpace> {
     let member = (select(&["User", "Group"][..]), "[a-z]{1,3}", select(&ROLES[..]))
         .prop_map(|(kind, name, role)| json!({"kind": kind, "name": name, "role": role}));
     let labels = btree_map(select(&["example.com/tier", "example.com/stage", "team-x"][..]), "[a-z]{0,8}", 0..3);
@@ -98,7 +98,7 @@ fn quantity(key: &str, units: u32) -> String {
 }
 
 /// A class that can be decoded and has nonsensical values.
-pub fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
+pub(crate) fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
     (wild_list(), wild_list(), vec(wild_item(), 0..3), vec(wild_text(), 0..4), vec(wild_text(), 0..4), wild_text()).prop_map(
         |(hard, max, items, spans, keys, text)| {
             let span = |at: usize| spans.get(at).cloned();
@@ -117,7 +117,7 @@ pub fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
 }
 
 /// A space that can be decoded and has nonsensical values.
-pub fn wild_space() -> impl Strategy<Value = DeveloperSpace> {
+pub(crate) fn wild_space() -> impl Strategy<Value = DeveloperSpace> {
     let end = prop_oneof![wild_text().prop_map(|text| json!({"ttl": text})), wild_time().prop_map(|at| json!({"expiresAt": at}))];
     (wild_list(), vec(wild_item(), 0..3), end, option::of(wild_time()), wild_status(), wild_text()).prop_map(
         |(quota, items, end, renewed, status, text)| {

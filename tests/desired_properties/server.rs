@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// The namespace and the objects in it.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub(crate) struct Server {
     namespace: Value,
     owned: BTreeSet<(&'static str, String)>,
     children: Vec<(ChildKind, Value)>,
@@ -25,7 +25,7 @@ pub struct Server {
 
 /// A change that another client makes to one of the operator's objects.
 #[derive(Clone, Copy, Debug)]
-pub enum Drift {
+pub(crate) enum Drift {
     Delete,
     StripOurLabels,
     StripAllLabels,
@@ -36,25 +36,25 @@ pub enum Drift {
 
 impl Server {
     /// An empty namespace that already has labels and annotations of other clients.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let metadata =
             json!({"uid": "ns-1", "labels": {"theirs": "x", "kubernetes.io/metadata.name": "alice"}, "annotations": {"theirs": "x"}});
         Self { namespace: metadata, owned: BTreeSet::new(), children: Vec::new(), last_uid: 0 }
     }
 
     /// The children as the operator sees them.
-    pub fn seen(&self) -> Vec<SeenChild> {
+    pub(crate) fn seen(&self) -> Vec<SeenChild> {
         self.children.iter().map(|(kind, object)| child(*kind, object).seen()).collect()
     }
 
     /// Returns true if there is nothing to write.
-    pub fn is_at_rest(&self, desired: &Desired) -> bool {
+    pub(crate) fn is_at_rest(&self, desired: &Desired) -> bool {
         diff(&desired.children, &self.seen(), Grant::Full).is_empty()
             && SeenMetadata::from_metadata(&self.metadata()).matches(&desired.namespace.clone().granted())
     }
 
     /// Runs one reconcile. Returns the number of writes.
-    pub fn reconcile(&mut self, desired: &Desired) -> usize {
+    pub(crate) fn reconcile(&mut self, desired: &Desired) -> usize {
         let mut writes = 0;
         if !SeenMetadata::from_metadata(&self.metadata()).matches(&desired.namespace.clone().granted()) {
             self.patch_namespace(&desired.namespace.clone().granted());
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// The namespace and the children, without the UIDs of the children, which differ between two objects with the same content.
-    pub fn state(&self) -> Value {
+    pub(crate) fn state(&self) -> Value {
         let mut children: Vec<Value> = self.children.iter().map(|(_, object)| object.clone()).collect();
         for object in &mut children {
             object["metadata"].as_object_mut().unwrap().remove("uid");
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Changes one child, as another client.
-    pub fn meddle(&mut self, which: usize, drift: Drift) {
+    pub(crate) fn meddle(&mut self, which: usize, drift: Drift) {
         if self.children.is_empty() {
             return;
         }
@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// Returns true if the namespace still has the labels and annotations of other clients.
-    pub fn theirs_stay(&self) -> bool {
+    pub(crate) fn theirs_stay(&self) -> bool {
         ["labels", "annotations"].iter().all(|section| self.namespace[section]["theirs"] == "x")
             && self.namespace["labels"][names::LABEL_NAMESPACE_NAME] == "alice"
     }
@@ -222,7 +222,7 @@ fn canonicalise(value: &mut Value) {
 }
 
 /// `1000m` is `1`, `1024Mi` is `1Gi`: the largest unit that leaves a whole number, see `Quantity.CanonicalizeBytes`.
-pub fn canonical(text: &str) -> String {
+pub(crate) fn canonical(text: &str) -> String {
     const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     const DECIMAL: [&str; 8] = ["m", "", "k", "M", "G", "T", "P", "E"];
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());

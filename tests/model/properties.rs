@@ -10,19 +10,19 @@ use super::{
     world::{Space, World, Wrong},
 };
 
-pub const RENEWAL_KEPT: &str = "no namespace is deleted while the stored spec says that its time is not up";
-pub const NEVER_EARLY: &str = "nothing is sealed or deleted before its time";
-pub const FOREIGN_KEPT: &str = "no namespace of somebody else is deleted";
-pub const WARNED: &str = "no space is sealed before its last warning stood";
-pub const SEAL_STAYS: &str = "a seal stays";
-pub const WARNED_IN_FULL: &str = "the last warning was there to be read for the whole notice";
-pub const NO_ORPHAN: &str = "no namespace is left without its space";
-pub const CAN_END: &str = "whatever happened, the operator by itself ends every space";
-pub const IS_OVER: &str = "where nothing can happen any more, nothing is left";
-pub const COLLECTED: &str = "every expired space is eventually gone";
+pub(crate) const RENEWAL_KEPT: &str = "no namespace is deleted while the stored spec says that its time is not up";
+pub(crate) const NEVER_EARLY: &str = "nothing is sealed or deleted before its time";
+pub(crate) const FOREIGN_KEPT: &str = "no namespace of somebody else is deleted";
+pub(crate) const WARNED: &str = "no space is sealed before its last warning stood";
+pub(crate) const SEAL_STAYS: &str = "a seal stays";
+pub(crate) const WARNED_IN_FULL: &str = "the last warning was there to be read for the whole notice";
+pub(crate) const NO_ORPHAN: &str = "no namespace is left without its space";
+pub(crate) const CAN_END: &str = "whatever happened, the operator by itself ends every space";
+pub(crate) const IS_OVER: &str = "where nothing can happen any more, nothing is left";
+pub(crate) const COLLECTED: &str = "every expired space is eventually gone";
 
 /// The states that some run must reach. Otherwise the other properties prove nothing.
-pub const POSSIBLE: [&str; 4] = [
+pub(crate) const POSSIBLE: [&str; 4] = [
     "a space is collected",
     "a space is sealed before its end, and its namespace stays until then",
     "a renewal comes after the warning",
@@ -30,7 +30,7 @@ pub const POSSIBLE: [&str; 4] = [
 ];
 
 /// All properties that are checked for `protocol`.
-pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
+pub(crate) fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
     let mut all = vec![
         always(RENEWAL_KEPT, |_, world| world.wrong != Some(Wrong::RenewalLost)),
         always(NEVER_EARLY, |_, world| world.wrong != Some(Wrong::Early)),

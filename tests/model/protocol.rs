@@ -13,7 +13,7 @@ use super::{
 
 /// The parameters of one exploration.
 #[derive(Clone, Debug)]
-pub struct Protocol {
+pub(crate) struct Protocol {
     /// The settings of the space and its class.
     pub setting: Setting,
     /// The last tick.
@@ -34,7 +34,7 @@ pub struct Protocol {
 
 /// The permitted lag of the operator and the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub enum Delay {
+pub(crate) enum Delay {
     /// Every view may be arbitrarily old, and a request may arrive at any later time.
     Any,
     /// As `Any`, but a namespace is created only from a current view, and its request arrives immediately.
@@ -50,7 +50,7 @@ pub enum Delay {
 
 /// One turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Turn {
+pub(crate) enum Turn {
     Tick,
     Renew(Tick),
     Edit(Spec),
@@ -313,18 +313,18 @@ impl Model for Protocol {
 
 impl Protocol {
     /// Returns true if every space that exists ends, see [`Self::ends`].
-    pub fn can_end(&self, world: &World) -> bool {
+    pub(crate) fn can_end(&self, world: &World) -> bool {
         let endless = world.space.is_some_and(|space| space.spec.protected) && world.class != Class::Tight;
         world.wrong.is_some() || world.space.is_none() || endless || self.ends(world)
     }
 
     /// Returns true if the space has been deleted and no namespace is orphaned.
-    pub fn is_over(&self, world: &World) -> bool {
+    pub(crate) fn is_over(&self, world: &World) -> bool {
         world.space.is_none() && !world.is_orphaned()
     }
 
     /// Returns true if no further action is possible.
-    pub fn is_stuck(&self, world: &World) -> bool {
+    pub(crate) fn is_stuck(&self, world: &World) -> bool {
         let mut turns = Vec::new();
         self.actions(world, &mut turns);
         turns.is_empty()

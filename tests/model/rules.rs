@@ -25,7 +25,7 @@ use super::{
 
 /// The mechanisms that uphold the guarantees. The model runs with all of them, and with each of them switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Guard {
+pub(crate) enum Guard {
     /// The seal carries the resourceVersion that it was decided on.
     SealVersion,
     /// The namespace's DELETE carries a UID.
@@ -50,7 +50,7 @@ pub enum Guard {
 
 /// The component that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
+pub(crate) enum Who {
     /// The controller, or its second replica.
     Controller,
     /// A sweep, which creates nothing and finalizes nothing.
@@ -59,7 +59,7 @@ pub enum Who {
 
 /// The state on which the controller or a sweep decides. The space and the namespace may be outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct View {
+pub(crate) struct View {
     pub who: Who,
     pub now: Moment,
     pub space: Space,
@@ -103,7 +103,7 @@ thread_local! {
 
 impl View {
     /// Returns the next request, if any. The result depends only on the view, so it is cached.
-    pub fn decide(self) -> Option<Request> {
+    pub(crate) fn decide(self) -> Option<Request> {
         let known = MEMO.with_borrow(|memo| memo.get(&self).copied());
         known.unwrap_or_else(|| {
             let request = self.work_out();
@@ -244,7 +244,7 @@ impl View {
 }
 
 /// Returns true if the end of a space has come according to its stored state. Once the space is sealed, this does not depend on the class.
-pub fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
+pub(crate) fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
     let Status { sealed, expires, last_renewed, .. } = stored.status;
     if sealed.is_some() {
         // A renewal that was still in the future when the space was sealed is later than its end.

@@ -18,17 +18,17 @@ use super::{
 };
 
 /// Spans of the class, in ticks.
-pub const TTL: Tick = 3;
-pub const NOTICE: Tick = 1;
-pub const RETENTION: Tick = 1;
+pub(crate) const TTL: Tick = 3;
+pub(crate) const NOTICE: Tick = 1;
+pub(crate) const RETENTION: Tick = 1;
 /// The ttl of the class once it is tightened.
-pub const SHORT_TTL: Tick = 1;
+pub(crate) const SHORT_TTL: Tick = 1;
 /// The notice for a space that was protected, in ticks of [`super::clock::DAYS`].
-pub const NOTICE_OF_WITHDRAWAL: Tick = 2;
+pub(crate) const NOTICE_OF_WITHDRAWAL: Tick = 2;
 
 /// The settings that stay the same for a whole exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Setting {
+pub(crate) struct Setting {
     pub clock: Clock,
     /// True if the space asks for protection from the start. The class allows it until it is tightened.
     pub protected: bool,
@@ -37,7 +37,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub fn class(self, class: Class) -> Option<SpaceClassSpec> {
+    pub(crate) fn class(self, class: Class) -> Option<SpaceClassSpec> {
         let span = |ticks: Tick| format_duration(self.clock.span(ticks));
         let (ttl, allow_protected) = match class {
             Class::Standard => (TTL, true),
@@ -56,12 +56,12 @@ impl Setting {
     }
 
     /// Returns true if `class` accepts the spec of the space at the moment `now`. A renewal that is one tick ahead is refused until that tick.
-    pub fn is_accepted(self, class: Class, space: &Space, now: Moment) -> bool {
+    pub(crate) fn is_accepted(self, class: Class, space: &Space, now: Moment) -> bool {
         let consents = class == Class::Standard || (class == Class::Tight && !space.spec.protected);
         consents && space.renewed.is_none_or(|at| at <= ceil(now))
     }
 
-    pub fn seen(self, namespace: &Namespace) -> SeenNamespace {
+    pub(crate) fn seen(self, namespace: &Namespace) -> SeenNamespace {
         let uid = |uid: u8| uid.to_string().as_str().into();
         SeenNamespace {
             uid: uid(namespace.uid),
@@ -74,7 +74,7 @@ impl Setting {
         }
     }
 
-    pub fn space(self, stored: &Space) -> DeveloperSpace {
+    pub(crate) fn space(self, stored: &Space) -> DeveloperSpace {
         let Space { uid, version, created, renewed, spec, deleting: _, status } = *stored;
         let metadata = ObjectMeta {
             name: Some("alice".into()),
@@ -145,7 +145,7 @@ impl Setting {
         }
     }
 
-    pub fn read_status(self, status: &DeveloperSpaceStatus) -> Status {
+    pub(crate) fn read_status(self, status: &DeveloperSpaceStatus) -> Status {
         let tick = |time| self.clock.tick(time);
         let since = |type_: &str, is: &str| {
             let condition = conditions::find(&status.conditions, type_).filter(|condition| condition.status == is)?;

@@ -7,7 +7,7 @@ use super::{
 
 /// The class of the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
+pub(crate) enum Class {
     /// The class as it was when the space was created.
     Standard,
     /// With a shorter ttl, and without consent to protection.
@@ -17,7 +17,7 @@ pub enum Class {
 
 /// The part of the spec that determines the lifetime, except for the renewal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// True if `spec.ttl` is [`SHORT_TTL`]; otherwise the class's default applies.
     pub short: bool,
     /// `spec.protected`.
@@ -25,7 +25,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    pub const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self { short: false, protected: false },
         Self { short: false, protected: true },
         Self { short: true, protected: false },
@@ -34,11 +34,11 @@ impl Spec {
 }
 
 /// `terms`: the spec and the class with which the space's own part was accepted, and the class of the other part.
-pub type Accepted = ((Spec, Class), Class);
+pub(crate) type Accepted = ((Spec, Class), Class);
 
 /// A stored version of the space. Times are ticks. It contains every field that affects a decision, and no texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Space {
+pub(crate) struct Space {
     pub uid: u8,
     pub version: u8,
     pub created: Tick,
@@ -52,7 +52,7 @@ pub struct Space {
 
 /// The fields of the status that affect a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Status {
+pub(crate) struct Status {
     /// `lastWarning`: its time, its threshold and the end that it announces.
     pub warned: Option<(Tick, Tick, Tick)>,
     /// The time since which `Expired` is `True`.
@@ -82,7 +82,7 @@ impl Space {
 
 /// A stored version of the namespace with the space's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     pub uid: u8,
     pub created: Tick,
     /// The UID of the space for which it was created; `None` if the operator did not create it.
@@ -94,7 +94,7 @@ pub struct Namespace {
 
 /// A request in flight, with the versions and UIDs on which it was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Request {
+pub(crate) enum Request {
     /// PATCH of the status; `then` is the namespace that the sender of a seal deletes next.
     Status { version: Option<u8>, status: Status, then: Option<u8> },
     /// DELETE of the namespace; without a UID it applies to any namespace of that name.
@@ -108,14 +108,14 @@ pub enum Request {
 }
 
 impl Request {
-    pub fn is_status(&self) -> bool {
+    pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
     }
 }
 
 /// A violation of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// A namespace was deleted although its space had not expired according to the stored spec.
     RenewalLost,
     /// Sealed or deleted earlier than the ttl after the last accepted renewal.
@@ -130,7 +130,7 @@ pub enum Wrong {
 
 /// The stored objects and all their earlier versions, any of which a cache may return.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
+pub(crate) struct World {
     pub now: Moment,
     pub space: Option<Space>,
     pub namespace: Option<Namespace>,
@@ -164,7 +164,7 @@ pub struct World {
 
 /// The number of user actions and faults in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget {
+pub(crate) struct Budget {
     pub renewals: u8,
     /// Another user deletes the namespace, or creates one of that name.
     pub strangers: u8,
@@ -181,7 +181,7 @@ pub struct Budget {
 
 impl World {
     /// A world with a new space and no other objects.
-    pub fn new(left: Budget, setting: Setting) -> Self {
+    pub(crate) fn new(left: Budget, setting: Setting) -> Self {
         let mut world = Self {
             now: 0,
             space: None,
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// Creates the space.
-    pub fn create_space(&mut self, setting: Setting) {
+    pub(crate) fn create_space(&mut self, setting: Setting) {
         let (uid, created) = (self.fresh_uid(), ceil(self.now));
         let spec = Spec { protected: setting.protected, short: false };
         self.store(Some(Space { uid, version: 0, created, renewed: None, spec, deleting: false, status: Status::default() }));
@@ -217,7 +217,7 @@ impl World {
     }
 
     /// Writes `spec.renewedAt`, which the API server stores unless the space is sealed.
-    pub fn renew(&mut self, at: Tick, seal_rule: bool) {
+    pub(crate) fn renew(&mut self, at: Tick, seal_rule: bool) {
         let Some(space) = self.space else { return };
         if seal_rule && space.status.sealed.is_some() {
             self.refused |= space.status.expires.is_some_and(|end| self.now < clock::moment(end));
@@ -228,7 +228,7 @@ impl World {
 
     /// Changes the ttl or the protection, as the owner. Admission refuses both once the space is sealed, and refuses to protect a space that is being
     /// deleted.
-    pub fn edit(&mut self, spec: Spec) {
+    pub(crate) fn edit(&mut self, spec: Spec) {
         let Some(space) = self.space.filter(|space| space.status.sealed.is_none()) else { return };
         if spec.protected && space.deleting {
             return;
@@ -245,7 +245,7 @@ impl World {
     }
 
     /// Changes or removes the class, as an administrator.
-    pub fn change_class(&mut self, class: Class) {
+    pub(crate) fn change_class(&mut self, class: Class) {
         self.class = class;
         if class == Class::Tight {
             let withdrawn = self.space.is_some_and(|space| space.spec.protected && space.is_endless());
@@ -254,7 +254,7 @@ impl World {
     }
 
     /// Creates a namespace with the space's name, or deletes the existing one, as another user.
-    pub fn meddle(&mut self) {
+    pub(crate) fn meddle(&mut self) {
         match self.namespace {
             None => {
                 let uid = self.fresh_uid();
@@ -265,19 +265,19 @@ impl World {
     }
 
     /// Deletes the space, as a user; the finalizer keeps it. Admission refuses the deletion while the space is protected.
-    pub fn delete_space(&mut self) {
+    pub(crate) fn delete_space(&mut self) {
         if let Some(space) = self.space.filter(|space| !space.spec.protected) {
             self.store(Some(Space { deleting: true, ..space }));
         }
     }
 
     /// Removes the namespace, as the namespace controller does after it has deleted the contents.
-    pub fn namespace_gone(&mut self) {
+    pub(crate) fn namespace_gone(&mut self) {
         self.put(None);
     }
 
     /// Carries out a request or refuses it. Returns true if it was carried out. `due` returns true if the end of the stored space has come.
-    pub fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         match (request, self.space) {
             (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
                 self.check_status(&space, &status, setting);
@@ -303,13 +303,13 @@ impl World {
     }
 
     /// Returns true if a request records a namespace that is not recorded yet.
-    pub fn records_another(&self, request: &Request) -> bool {
+    pub(crate) fn records_another(&self, request: &Request) -> bool {
         let recorded = self.space.and_then(|space| space.status.namespace);
         matches!(request, Request::Status { status: Status { namespace: Some(uid), .. }, .. } if Some(*uid) != recorded)
     }
 
     /// Returns true if a request can only be refused from this state on.
-    pub fn is_dead(&self, request: &Request) -> bool {
+    pub(crate) fn is_dead(&self, request: &Request) -> bool {
         let at_present = |version: u8| self.space.is_some_and(|space| space.version == version);
         match *request {
             Request::Status { version, .. } => !version.map_or(self.space.is_some() || self.left.recreations > 0, at_present),
@@ -322,7 +322,7 @@ impl World {
     }
 
     /// Returns true if the namespace is not terminating and was created for a space that does not exist.
-    pub fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_orphaned(&self) -> bool {
         let made_for = self.namespace.filter(|namespace| !namespace.terminating).and_then(|namespace| namespace.made_for);
         made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
     }

@@ -4,9 +4,9 @@ use developerspace_operator::desired::Uid;
 
 use super::*;
 
-pub const ASKED: &str = "2026-03-04T11:59:58Z";
+pub(crate) const ASKED: &str = "2026-03-04T11:59:58Z";
 
-pub fn read_crd() -> Call {
+pub(crate) fn read_crd() -> Call {
     get_metadata("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev").answered(crd())
 }
 
@@ -17,11 +17,11 @@ fn crd() -> Value {
     })
 }
 
-pub fn leaving() -> Value {
+pub(crate) fn leaving() -> Value {
     going(&converged(), ASKED)
 }
 
-pub fn terminating(message: &str) -> Value {
+pub(crate) fn terminating(message: &str) -> Value {
     let mut status = provisioned();
     status["conditions"] = conditions(
         1,
@@ -36,7 +36,7 @@ pub fn terminating(message: &str) -> Value {
     status
 }
 
-pub fn remove_finalizer() -> Call {
+pub(crate) fn remove_finalizer() -> Call {
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "102", "finalizers": []}});
     merge_patch(&space_path(), patch.clone()).answered(patched(&leaving(), &patch, 103))
 }
@@ -298,7 +298,7 @@ async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
-pub fn retained() -> Value {
+pub(crate) fn retained() -> Value {
     with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}))
 }
 
@@ -310,7 +310,7 @@ fn everything_with(spec: &Value) -> Vec<Value> {
 }
 
 /// The patch of a release. It does not remove any protection of the namespace.
-pub fn release() -> Value {
+pub(crate) fn release() -> Value {
     let gone = |map: &Value, stays: &dyn Fn(&str) -> bool| {
         map.as_object().unwrap().keys().filter(|key| !stays(key)).map(|key| (key.clone(), Value::Null)).collect::<Value>()
     };
@@ -328,12 +328,12 @@ pub fn release() -> Value {
 }
 
 /// The Event of a release; `rest` lists the bindings that remain.
-pub fn told_released(rest: &str) -> Call {
+pub(crate) fn told_released(rest: &str) -> Call {
     told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }
 
 /// The calls of a release of the namespace `live`.
-pub fn releases(live: &Value) -> Vec<Step> {
+pub(crate) fn releases(live: &Value) -> Vec<Step> {
     script![
         read_crd(),
         get(&namespace_path()).answered(live.clone()),
@@ -393,7 +393,7 @@ async fn what_was_released_is_left_alone() {
     world.reconcile(&retained(), script).await.unwrap();
 }
 
-pub const WITHOUT_CONSENT: &str = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass \
+pub(crate) const WITHOUT_CONSENT: &str = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass \
     greenhouse does not allow Retain, so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator \
     set allowRetain: true in the class";
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub fn operations(uid: &str, path: &str, content: &Value) -> Value {
+pub(crate) fn operations(uid: &str, path: &str, content: &Value) -> Value {
     json!([
         {"op": "test", "path": "/metadata/uid", "value": uid},
         {"op": "add", "path": path, "value": content},

@@ -51,7 +51,7 @@ async fn nothing_is_sealed_a_second_before_its_time() {
 }
 
 /// The status of the space, sealed shortly before its end.
-pub fn sealed_early() -> Value {
+pub(crate) fn sealed_early() -> Value {
     let mut status = expired(&being_deleted(), true, EXPIRES);
     for condition in status["conditions"].as_array_mut().unwrap() {
         if condition["lastTransitionTime"] == EXPIRES {

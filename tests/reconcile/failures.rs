@@ -12,7 +12,7 @@ fn apply_failed(message: &str) -> Value {
 }
 
 /// The same status in that generation.
-pub fn apply_failed_in(generation: i64, message: &str) -> Value {
+pub(crate) fn apply_failed_in(generation: i64, message: &str) -> Value {
     let mut status = provisioned_in(generation);
     status["conditions"] = conditions(
         generation,

@@ -6,7 +6,7 @@ const CAROL_IS_FULL: &str = "User:carol@example.com has reached maxSpacesPerOwne
                              to delete a space, or ask an administrator; until then the space counts for User:ada@example.com";
 
 /// A class that allows one space for each owner.
-pub fn tight() -> Value {
+pub(crate) fn tight() -> Value {
     with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))
 }
 
@@ -16,7 +16,7 @@ fn new(name: &str, owner: &str) -> Value {
 }
 
 /// Checks that the owner limit leaves no place for a new space of Ada's.
-pub async fn ada_is_full(world: &World) {
+pub(crate) async fn ada_is_full(world: &World) {
     let space = new("moss-lab", "ada@example.com");
     let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: \
                    delete a space of this class, or use another class";

@@ -6,7 +6,7 @@ use developerspace_operator::{cache::watches::CachedSpace, controller::worker::r
 
 use super::{support::api_server::play, *};
 
-pub fn conflict_about(what: &str) -> Value {
+pub(crate) fn conflict_about(what: &str) -> Value {
     let message = format!(
         "namespace orchid-lab exists and does not belong to this DeveloperSpace, so it is left unchanged{what}: choose another name, or have \
          an administrator offer it to User:ada@example.com with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/{}",
@@ -15,7 +15,7 @@ pub fn conflict_about(what: &str) -> Value {
     stalled("NamespaceConflict", &message)
 }
 
-pub fn conflict() -> Value {
+pub(crate) fn conflict() -> Value {
     conflict_about("")
 }
 
@@ -72,7 +72,7 @@ fn without_a_class() -> Value {
     )
 }
 
-pub fn class_not_found(message: &str) -> Value {
+pub(crate) fn class_not_found(message: &str) -> Value {
     refused_since(1, "ClassNotFound", message)
 }
 

@@ -7,7 +7,7 @@ const AFTERWARDS: &str = "2026-03-10T12:00:00Z";
 const ANNOUNCED: &str = "2026-03-10T13:00:00Z";
 
 /// The calls that write the end to the annotation of `namespace`.
-pub fn show(namespace: &Value, end: &Value, version: u64) -> [Step; 2] {
+pub(crate) fn show(namespace: &Value, end: &Value, version: u64) -> [Step; 2] {
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"developerspace.dev/expires-at": end}}});
     let written = merge_patch(&namespace_path(), patch.clone()).answered(patched(namespace, &patch, version));
     [get(&namespace_path()).answered(namespace.clone()).into(), written.into()]

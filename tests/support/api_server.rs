@@ -19,7 +19,7 @@ const A_MOMENT: Duration = Duration::from_millis(2);
 
 /// One expected call, and its response.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// `GET`, `GET metadata`, `POST`, `PATCH merge`, `PATCH json` or `DELETE`.
     method: &'static str,
     path: String,
@@ -37,7 +37,7 @@ enum Expected {
 
 /// A step of a script.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// One call.
     One(Box<Call>),
     /// Concurrent calls, in any order, none of which waits for the response to another.
@@ -51,7 +51,7 @@ impl From<Call> for Step {
 }
 
 /// Calls that are sent concurrently.
-pub fn side_by_side(calls: impl IntoIterator<Item = Call>) -> Step {
+pub(crate) fn side_by_side(calls: impl IntoIterator<Item = Call>) -> Step {
     Step::SideBySide(calls.into_iter().collect())
 }
 
@@ -69,51 +69,51 @@ fn call(method: &'static str, path: &str, body: Expected) -> Call {
     Call { method, path: path.to_owned(), body, answer: (StatusCode::OK, answer) }
 }
 
-pub fn get(path: &str) -> Call {
+pub(crate) fn get(path: &str) -> Call {
     call("GET", path, Expected::Nothing)
 }
 
 /// A GET of the metadata alone.
-pub fn get_metadata(path: &str) -> Call {
+pub(crate) fn get_metadata(path: &str) -> Call {
     call("GET metadata", path, Expected::Nothing)
 }
 
 /// A list in pages of that size, whose first page has all items.
-pub fn list(path: &str, page: u32, items: &[Value]) -> Call {
+pub(crate) fn list(path: &str, page: u32, items: &[Value]) -> Call {
     get(&format!("{path}?limit={page}"))
         .answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
 }
 
-pub fn post(path: &str, body: Value) -> Call {
+pub(crate) fn post(path: &str, body: Value) -> Call {
     call("POST", &ours(path), Expected::Exactly(body))
 }
 
 /// A POST without a field manager.
-pub fn post_by_default(path: &str, body: Value) -> Call {
+pub(crate) fn post_by_default(path: &str, body: Value) -> Call {
     call("POST", path, Expected::Exactly(body))
 }
 
-pub fn merge_patch(path: &str, body: Value) -> Call {
+pub(crate) fn merge_patch(path: &str, body: Value) -> Call {
     call("PATCH merge", &ours(path), Expected::Exactly(body))
 }
 
-pub fn json_patch(path: &str, body: Value) -> Call {
+pub(crate) fn json_patch(path: &str, body: Value) -> Call {
     call("PATCH json", &ours(path), Expected::Exactly(body))
 }
 
-pub fn delete(path: &str, preconditions: &Value) -> Call {
+pub(crate) fn delete(path: &str, preconditions: &Value) -> Call {
     call("DELETE", path, Expected::Exactly(json!({"preconditions": preconditions})))
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
 /// The SelfSubjectAccessReview for the verb `bind` on that ClusterRole.
-pub fn may_bind(role: &str, allowed: bool) -> Call {
+pub(crate) fn may_bind(role: &str, allowed: bool) -> Call {
     may(json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}), allowed)
 }
 
 /// The SelfSubjectAccessReview for those attributes.
 #[allow(clippy::needless_pass_by_value, reason = "a literal reads better")]
-pub fn may(attributes: Value, allowed: bool) -> Call {
+pub(crate) fn may(attributes: Value, allowed: bool) -> Call {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {}, "spec": {"resourceAttributes": attributes},
     });
@@ -122,19 +122,19 @@ pub fn may(attributes: Value, allowed: bool) -> Call {
 }
 
 /// The read of the metadata of that ClusterRole, which exists.
-pub fn look_up(role: &str) -> Call {
+pub(crate) fn look_up(role: &str) -> Call {
     let metadata = json!({"name": role, "uid": format!("uid-of-{role}"), "resourceVersion": "3"});
     get_metadata(&format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}"))
         .answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
 }
 
 /// The Event about a cluster-scoped object, at any point of the script.
-pub fn event(reason: &str, kind: &str, name: &str) -> Call {
+pub(crate) fn event(reason: &str, kind: &str, name: &str) -> Call {
     event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))
 }
 
 /// The Event about a namespace, inside it.
-pub fn event_inside(reason: &str, namespace: &str, uid: &str) -> Call {
+pub(crate) fn event_inside(reason: &str, namespace: &str, uid: &str) -> Call {
     let regarding = json!({"kind": "Namespace", "name": namespace, "namespace": namespace, "uid": uid});
     event_in(namespace, reason, &regarding)
 }
@@ -153,32 +153,32 @@ fn ours(path: &str) -> String {
 
 impl Call {
     /// Sets the response to a success with that object.
-    pub fn answered(mut self, object: Value) -> Self {
+    pub(crate) fn answered(mut self, object: Value) -> Self {
         self.answer = (StatusCode::OK, object);
         self
     }
 
     /// Sets the response of a POST to the created object, with that UID.
-    pub fn made(self, uid: &str) -> Self {
+    pub(crate) fn made(self, uid: &str) -> Self {
         let Expected::Exactly(body) = &self.body else { panic!("only a POST makes something") };
         let object = objects::stored(body, uid, 1);
         self.answered(object)
     }
 
     /// Expects that note in an Event.
-    pub fn saying(mut self, note: &str) -> Self {
+    pub(crate) fn saying(mut self, note: &str) -> Self {
         let Expected::AtLeast(body) = &mut self.body else { panic!("only an Event says something") };
         body["note"] = json!(note);
         self
     }
 
     /// Sets the response to an error.
-    pub fn refused(self, code: u16, reason: &str) -> Self {
+    pub(crate) fn refused(self, code: u16, reason: &str) -> Self {
         self.refused_with(code, reason, &format!("the server says {reason}"))
     }
 
     /// Sets the response to an error with that message.
-    pub fn refused_with(mut self, code: u16, reason: &str, message: &str) -> Self {
+    pub(crate) fn refused_with(mut self, code: u16, reason: &str, message: &str) -> Self {
         let status = json!({
             "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
             "code": code, "reason": reason, "message": message,
@@ -198,7 +198,7 @@ impl Call {
 }
 
 /// Returns true if `whole` has every field of `part`.
-pub fn contains(whole: &Value, part: &Value) -> bool {
+pub(crate) fn contains(whole: &Value, part: &Value) -> bool {
     match part {
         Value::Object(fields) => fields.iter().all(|(key, value)| whole.get(key).is_some_and(|whole| contains(whole, value))),
         Value::Array(items) => {
@@ -259,7 +259,7 @@ fn answer(reply: Reply, call: Call) {
 }
 
 /// Runs `act` against an API server that follows `script` to its end.
-pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T {
+pub(crate) async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T {
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
     let server = tokio::spawn(follow(handle, script));

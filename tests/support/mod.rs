@@ -2,6 +2,6 @@
 
 #![allow(dead_code, reason = "each test crate uses its part")]
 
-pub mod api_server;
-pub mod objects;
-pub mod world;
+pub(crate) mod api_server;
+pub(crate) mod objects;
+pub(crate) mod world;

@@ -3,32 +3,32 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub const SPACE: &str = "orchid-lab";
-pub const NAMESPACE_UID: &str = "uid-of-the-namespace";
+pub(crate) const SPACE: &str = "orchid-lab";
+pub(crate) const NAMESPACE_UID: &str = "uid-of-the-namespace";
 
-pub const CREATED: &str = "2026-03-02T08:00:00Z";
-pub const MADE: &str = "2026-03-02T08:00:05Z";
-pub const WARNED_A_DAY_BEFORE: &str = "2026-03-08T08:00:00Z";
-pub const WARNED_AN_HOUR_BEFORE: &str = "2026-03-09T07:00:00Z";
-pub const EXPIRES: &str = "2026-03-09T08:00:00Z";
+pub(crate) const CREATED: &str = "2026-03-02T08:00:00Z";
+pub(crate) const MADE: &str = "2026-03-02T08:00:05Z";
+pub(crate) const WARNED_A_DAY_BEFORE: &str = "2026-03-08T08:00:00Z";
+pub(crate) const WARNED_AN_HOUR_BEFORE: &str = "2026-03-09T07:00:00Z";
+pub(crate) const EXPIRES: &str = "2026-03-09T08:00:00Z";
 
 /// The path of all spaces.
-pub const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
+pub(crate) const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
 
-pub fn space_path() -> String {
+pub(crate) fn space_path() -> String {
     format!("{SPACES}/{SPACE}")
 }
 
-pub fn status_path() -> String {
+pub(crate) fn status_path() -> String {
     format!("{SPACES}/{SPACE}/status")
 }
 
-pub fn namespace_path() -> String {
+pub(crate) fn namespace_path() -> String {
     format!("/api/v1/namespaces/{SPACE}")
 }
 
 /// The path of all objects of that kind in the space's namespace.
-pub fn children_path(kind: &str) -> String {
+pub(crate) fn children_path(kind: &str) -> String {
     let (prefix, plural) = match kind {
         "ResourceQuota" => ("/api/v1", "resourcequotas"),
         "LimitRange" => ("/api/v1", "limitranges"),
@@ -40,16 +40,16 @@ pub fn children_path(kind: &str) -> String {
 }
 
 /// The UID of the space of that name.
-pub fn uid(space: &str) -> String {
+pub(crate) fn uid(space: &str) -> String {
     format!("uid-of-space-{space}")
 }
 
-pub fn read<T: DeserializeOwned>(object: &Value) -> T {
+pub(crate) fn read<T: DeserializeOwned>(object: &Value) -> T {
     serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error} in {object:#}"))
 }
 
 /// `base` with the merge patch (RFC 7386) applied.
-pub fn merged(base: &Value, patch: &Value) -> Value {
+pub(crate) fn merged(base: &Value, patch: &Value) -> Value {
     let Value::Object(fields) = patch else { return patch.clone() };
     let mut result = base.as_object().cloned().unwrap_or_default();
     for (key, value) in fields {
@@ -64,12 +64,12 @@ pub fn merged(base: &Value, patch: &Value) -> Value {
 }
 
 /// The response to a merge patch: `base` with the patch applied, at that version.
-pub fn patched(base: &Value, patch: &Value, version: u64) -> Value {
+pub(crate) fn patched(base: &Value, patch: &Value, version: u64) -> Value {
     merged(&merged(base, patch), &json!({"metadata": {"resourceVersion": version.to_string()}}))
 }
 
 /// The object that the API server stores after the operator created `made`.
-pub fn stored(made: &Value, uid: &str, version: u64) -> Value {
+pub(crate) fn stored(made: &Value, uid: &str, version: u64) -> Value {
     let mut object = made.clone();
     let is_namespace = made["kind"] == "Namespace";
     let name = made["metadata"]["name"].clone();
@@ -96,16 +96,16 @@ pub fn stored(made: &Value, uid: &str, version: u64) -> Value {
 }
 
 /// A quota that kube-controller-manager has not seen yet.
-pub fn uncounted(quota: &Value) -> Value {
+pub(crate) fn uncounted(quota: &Value) -> Value {
     merged(quota, &json!({"status": null}))
 }
 
 /// `object` while it is being deleted.
-pub fn going(object: &Value, since: &str) -> Value {
+pub(crate) fn going(object: &Value, since: &str) -> Value {
     merged(object, &json!({"metadata": {"deletionTimestamp": since}}))
 }
 
-pub fn class() -> Value {
+pub(crate) fn class() -> Value {
     json!({
         "apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass",
         "metadata": {"name": "greenhouse", "uid": "uid-of-the-class", "generation": 4, "resourceVersion": "40", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -127,7 +127,7 @@ pub fn class() -> Value {
 }
 
 /// The space as the API server stores it before its first reconcile.
-pub fn fresh() -> Value {
+pub(crate) fn fresh() -> Value {
     json!({
         "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
         "metadata": {"name": SPACE, "uid": uid(SPACE), "generation": 1, "resourceVersion": "100", "creationTimestamp": CREATED},
@@ -148,32 +148,32 @@ pub fn fresh() -> Value {
     })
 }
 
-pub fn finalizer() -> Value {
+pub(crate) fn finalizer() -> Value {
     json!({"metadata": {"resourceVersion": "100", "finalizers": ["developerspace.dev/namespace"]}})
 }
 
 /// The space once it has its finalizer.
-pub fn with_finalizer() -> Value {
+pub(crate) fn with_finalizer() -> Value {
     patched(&fresh(), &finalizer(), 101)
 }
 
 /// The space once it is provisioned.
-pub fn converged() -> Value {
+pub(crate) fn converged() -> Value {
     merged(&with_finalizer(), &json!({"metadata": {"resourceVersion": "102"}, "status": provisioned()}))
 }
 
 /// The space a minute before its end, with both warnings given.
-pub fn warned() -> Value {
+pub(crate) fn warned() -> Value {
     merged(&converged(), &json!({"metadata": {"resourceVersion": "110"}, "status": expiring()}))
 }
 
 /// The space after it has expired, as its status reports.
-pub fn sealed() -> Value {
+pub(crate) fn sealed() -> Value {
     merged(&warned(), &json!({"metadata": {"resourceVersion": "111"}, "status": expired(&being_deleted(), true, EXPIRES)}))
 }
 
 /// A space after its owner edited it: another spec, and the next generation.
-pub fn edited(space: &Value, spec: &Value, version: u64) -> Value {
+pub(crate) fn edited(space: &Value, spec: &Value, version: u64) -> Value {
     let generation = space["metadata"]["generation"].as_i64().unwrap() + 1;
     let metadata = json!({"generation": generation, "resourceVersion": version.to_string()});
     merged(space, &json!({"metadata": metadata, "spec": spec}))
@@ -187,7 +187,7 @@ fn labels() -> Value {
     })
 }
 
-pub fn namespace() -> Value {
+pub(crate) fn namespace() -> Value {
     let more = json!({
         "developerspace.dev/team": "botany",
         "developerspace.dev/cost-center": "0815",
@@ -209,12 +209,12 @@ pub fn namespace() -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": merged(&labels(), &more), "annotations": annotations}})
 }
 
-pub fn stored_namespace() -> Value {
+pub(crate) fn stored_namespace() -> Value {
     stored(&namespace(), NAMESPACE_UID, 50)
 }
 
 /// A namespace with the space's name that belongs to another user.
-pub fn foreign_namespace() -> Value {
+pub(crate) fn foreign_namespace() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {
@@ -225,21 +225,21 @@ pub fn foreign_namespace() -> Value {
     })
 }
 
-pub fn quota() -> Value {
+pub(crate) fn quota() -> Value {
     json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "developerspace", "labels": labels()},
         "spec": {"hard": {"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20"}},
     })
 }
 
-pub fn limits() -> Value {
+pub(crate) fn limits() -> Value {
     json!({
         "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "developerspace", "labels": labels()},
         "spec": {"limits": [{"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}]},
     })
 }
 
-pub fn network() -> Value {
+pub(crate) fn network() -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "developerspace-isolation", "labels": labels()},
         "spec": {
@@ -249,15 +249,15 @@ pub fn network() -> Value {
     })
 }
 
-pub fn owner_binding() -> Value {
+pub(crate) fn owner_binding() -> Value {
     binding("developerspace-owner", "edit", &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ada@example.com"}))
 }
 
-pub fn member_binding() -> Value {
+pub(crate) fn member_binding() -> Value {
     binding("developerspace-helper", "view", &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "gardeners"}))
 }
 
-pub fn binding(name: &str, role: &str, subject: &Value) -> Value {
+pub(crate) fn binding(name: &str, role: &str, subject: &Value) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name, "labels": labels()},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}, "subjects": [subject],
@@ -265,14 +265,14 @@ pub fn binding(name: &str, role: &str, subject: &Value) -> Value {
 }
 
 /// All objects that belong to the converged space, and its class.
-pub fn everything() -> Vec<Value> {
+pub(crate) fn everything() -> Vec<Value> {
     let mut objects = vec![class(), stored_namespace()];
     objects.extend(children());
     objects
 }
 
 /// The objects in the namespace of the converged space, as the API server and other clients leave them.
-pub fn children() -> Vec<Value> {
+pub(crate) fn children() -> Vec<Value> {
     let mut quota = stored(&quota(), "uid-of-the-quota", 51);
     quota["spec"]["hard"]["limits.memory"] = json!("8192Mi");
     quota["metadata"]["annotations"] = json!({"seen-by": "somebody else"});
@@ -286,14 +286,14 @@ pub fn children() -> Vec<Value> {
 }
 
 /// [`everything`] but the object of that kind and name.
-pub fn everything_but(kind: &str, name: &str) -> Vec<Value> {
+pub(crate) fn everything_but(kind: &str, name: &str) -> Vec<Value> {
     everything().into_iter().filter(|object| object["kind"] != kind || object["metadata"]["name"] != name).collect()
 }
 
 /// (status, reason, message, since) of Ready, Expiring, Expired, Reconciling and Stalled.
-pub type Row<'a> = (bool, &'a str, &'a str, &'a str);
+pub(crate) type Row<'a> = (bool, &'a str, &'a str, &'a str);
 
-pub fn conditions(generation: i64, rows: &[Row<'_>; 5]) -> Value {
+pub(crate) fn conditions(generation: i64, rows: &[Row<'_>; 5]) -> Value {
     let types = ["Ready", "Expiring", "Expired", "Reconciling", "Stalled"];
     let condition = |(type_, (status, reason, message, since)): (&str, &Row<'_>)| {
         json!({
@@ -304,16 +304,16 @@ pub fn conditions(generation: i64, rows: &[Row<'_>; 5]) -> Value {
     types.into_iter().zip(rows).map(condition).collect()
 }
 
-pub fn ready_message() -> String {
+pub(crate) fn ready_message() -> String {
     format!("namespace {SPACE} is ready for User:ada@example.com")
 }
 
 /// The status once the space is provisioned.
-pub fn provisioned() -> Value {
+pub(crate) fn provisioned() -> Value {
     provisioned_in(1)
 }
 
-pub fn provisioned_in(generation: i64) -> Value {
+pub(crate) fn provisioned_in(generation: i64) -> Value {
     json!({
         "observedGeneration": generation,
         "className": "greenhouse",
@@ -341,7 +341,7 @@ pub fn provisioned_in(generation: i64) -> Value {
 }
 
 /// The status of a space without namespace that was never admitted.
-pub fn refused(reason: &str, message: &str) -> Value {
+pub(crate) fn refused(reason: &str, message: &str) -> Value {
     let mut status = stalled(reason, message);
     for in_force in ["className", "owner", "terms"] {
         status[in_force] = Value::Null;
@@ -350,7 +350,7 @@ pub fn refused(reason: &str, message: &str) -> Value {
 }
 
 /// The status of a space without namespace that was admitted and is stalled.
-pub fn stalled(reason: &str, message: &str) -> Value {
+pub(crate) fn stalled(reason: &str, message: &str) -> Value {
     let admitted = provisioned();
     json!({
         "observedGeneration": 1,
@@ -382,12 +382,12 @@ fn expiring_message(before: &str) -> String {
 }
 
 /// The warning of a space whose end deletes no namespace.
-pub fn expiring_alone(before: &str) -> String {
+pub(crate) fn expiring_alone(before: &str) -> String {
     format!("this DeveloperSpace expires at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the current time")
 }
 
 /// The status after the warning of the threshold `before`. The first warning was given a day before the end.
-pub fn warned_of(before: &str, at: &str) -> Value {
+pub(crate) fn warned_of(before: &str, at: &str) -> Value {
     let mut status = provisioned();
     status["lastWarning"] = json!({"at": at, "before": before, "expiresAt": EXPIRES});
     status["conditions"] = conditions(
@@ -404,16 +404,16 @@ pub fn warned_of(before: &str, at: &str) -> Value {
 }
 
 /// The status between the last warning and the end.
-pub fn expiring() -> Value {
+pub(crate) fn expiring() -> Value {
     warned_of("1h", WARNED_AN_HOUR_BEFORE)
 }
 
-pub fn being_deleted() -> String {
+pub(crate) fn being_deleted() -> String {
     format!("this DeveloperSpace has expired; namespace {SPACE} is being deleted")
 }
 
 /// The status of the expired space.
-pub fn expired(message: &str, working: bool, since: &str) -> Value {
+pub(crate) fn expired(message: &str, working: bool, since: &str) -> Value {
     let mut status = expiring();
     let up = format!("this DeveloperSpace expired at {EXPIRES}; create a new DeveloperSpace to continue");
     status["conditions"] = conditions(
@@ -430,7 +430,7 @@ pub fn expired(message: &str, working: bool, since: &str) -> Value {
 }
 
 /// The patch of the status of the space at that version.
-pub fn says(version: u64, status: &Value) -> Value {
+pub(crate) fn says(version: u64, status: &Value) -> Value {
     let mut whole = if status["className"].is_null() {
         json!({})
     } else {

@@ -41,7 +41,7 @@ use super::{
 };
 
 /// The cluster as the operator has seen it, at one moment.
-pub struct World {
+pub(crate) struct World {
     now: DateTime<Utc>,
     pub store: Arc<Store>,
     pub attempts: Arc<Attempts>,
@@ -59,7 +59,7 @@ pub struct World {
 
 impl World {
     /// A cluster of which every source was listed and that has no objects.
-    pub fn empty(now: &str) -> Self {
+    pub(crate) fn empty(now: &str) -> Self {
         let world = Self::unlisted(now);
         for source in SOURCES {
             world.store.set_listed(source);
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// A cluster of which no source was listed yet.
-    pub fn unlisted(now: &str) -> Self {
+    pub(crate) fn unlisted(now: &str) -> Self {
         let (requeue, requeued) = RequeueSender::new();
         let (store, attempts, watchdog, metrics, owner_limit, expiry_queue, recent_writes, creations, installed) = Default::default();
         Self {
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// A cluster of which every source was listed and that has these objects.
-    pub fn with(now: &str, objects: &[Value]) -> Self {
+    pub(crate) fn with(now: &str, objects: &[Value]) -> Self {
         let world = Self::empty(now);
         for object in objects {
             world.keep(object);
@@ -97,12 +97,12 @@ impl World {
         world
     }
 
-    pub fn list_all_but(&self, missing: Source) {
+    pub(crate) fn list_all_but(&self, missing: Source) {
         SOURCES.into_iter().filter(|source| *source != missing).for_each(|source| self.store.set_listed(source));
     }
 
     /// Stores `object`, as a watch does.
-    pub fn keep(&self, object: &Value) {
+    pub(crate) fn keep(&self, object: &Value) {
         fn child<K: serde::de::DeserializeOwned + Into<Child>>(store: &Store, object: &Value) {
             let seen = objects::read::<K>(object).into().seen();
             store.put_child(object["metadata"]["namespace"].as_str().unwrap(), seen);
@@ -124,43 +124,43 @@ impl World {
     }
 
     /// Sets the clock to `now`.
-    pub fn later(self, now: &str) -> Self {
+    pub(crate) fn later(self, now: &str) -> Self {
         Self { now: now.parse().unwrap(), ..self }
     }
 
     /// Replaces the list of protected names, as a restart of the operator can.
-    pub fn protecting(self, pattern: &str) -> Self {
+    pub(crate) fn protecting(self, pattern: &str) -> Self {
         Self { protected: vec![pattern.to_owned()], ..self }
     }
 
     /// Installs CRDs that lack fields.
-    pub fn with_old_crds(self) -> Self {
+    pub(crate) fn with_old_crds(self) -> Self {
         Self { installed: Arc::new(Installed::unread()), ..self }
     }
 
     /// Registers `space` as one that waited for a place under `class` before the operator started.
-    pub fn recall_waiting(&self, space: &Value, class: &str) {
+    pub(crate) fn recall_waiting(&self, space: &Value, class: &str) {
         self.owner_limit.restore_waiting(&objects::read(space), class);
     }
 
     /// Registers `space` as one that had its place under `class` before the operator started.
-    pub fn recall(&self, space: &Value, class: &str) {
+    pub(crate) fn recall(&self, space: &Value, class: &str) {
         let space: DeveloperSpace = objects::read(space);
         self.owner_limit.restore(&space, &space.spec.owner.to_string(), class);
     }
 
     /// Releases the place of `space`. Returns the names of the spaces that get it.
-    pub fn give_up(&self, space: &Value) -> Vec<String> {
+    pub(crate) fn give_up(&self, space: &Value) -> Vec<String> {
         self.owner_limit.release(&space["metadata"]["uid"].as_str().unwrap().into())
     }
 
     /// Removes `space` from the count, as after its deletion.
-    pub fn forget(&self, space: &Value) {
+    pub(crate) fn forget(&self, space: &Value) {
         drop(self.give_up(space));
     }
 
     /// Returns the names of the spaces for which a reconcile was requested.
-    pub async fn requeued(&mut self) -> Vec<String> {
+    pub(crate) async fn requeued(&mut self) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok(Some(name)) = tokio::time::timeout(Duration::from_millis(10), self.requeued.next()).await {
             names.push(name);
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// The context of a reconcile that uses `client`.
-    pub fn context(&self, client: Client) -> Arc<Context> {
+    pub(crate) fn context(&self, client: Client) -> Arc<Context> {
         let slots = WorkerSlots::new(1);
         let (recorder, writing) = recorder(client.clone(), slots.clone(), "greenkeeper-0");
         tokio::spawn(writing);
@@ -193,13 +193,13 @@ impl World {
     }
 
     /// Reconciles this version of `space` and expects exactly the calls of `script`.
-    pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
+    pub(crate) async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
         let space: Arc<CachedSpace> = Arc::new(objects::read(space));
         play(script, async |client| reconcile_queued(space, self.context(client)).await).await
     }
 
     /// Reconciles `space` at its end, as `expiry_worker::run` does with the copy in the store by name. Returns true if it was reconciled.
-    pub async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
+    pub(crate) async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
         let space = objects::read::<CachedSpace>(space).by_name();
         play(script, async |client| reconcile_expiring(&space, &self.context(client)).await).await
     }

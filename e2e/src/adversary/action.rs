@@ -8,7 +8,7 @@ use super::names::{Class, Names, Persona, Space};
 
 /// One request of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// A caller creates a space of their own.
     Create(Persona, Space, Class, SpecChange),
     /// A caller changes fields of a space's spec.
@@ -43,16 +43,16 @@ pub enum Action {
 
 /// The seconds by which the clock of a caller that renews is ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skew(pub i64);
+pub(super) struct Skew(pub i64);
 
 impl Skew {
     /// From a slow clock to one that is too far ahead to be accepted, and a time in the distant future.
-    pub const ALL: [Self; 7] = [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
+    pub(super) const ALL: [Self; 7] = [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
 }
 
 /// The fields that a request sets in a space's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpecChange {
+pub(super) enum SpecChange {
     /// No field.
     Nothing,
     /// A ttl, within the bounds of the class or not.
@@ -75,7 +75,7 @@ pub enum SpecChange {
 
 /// A change of a class by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClassChange {
+pub(super) enum ClassChange {
     /// A typo: a maximum ttl below the default one.
     Typo,
     /// Shorter lifetimes.
@@ -106,7 +106,7 @@ pub enum ClassChange {
 
 /// A request.
 #[derive(Clone, Debug)]
-pub struct ApiRequest {
+pub(super) struct ApiRequest {
     /// The method.
     pub method: Method,
     /// The path and the query.
@@ -124,10 +124,10 @@ const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 /// The NetworkPolicy by which owners open their namespaces.
-pub const OPENING: &str = "open-to-all";
+pub(super) const OPENING: &str = "open-to-all";
 
 /// The objects of earlier actions that a later one needs.
-pub trait KnownObjects {
+pub(super) trait KnownObjects {
     /// The manifest with which the space was created last.
     fn manifest(&self, space: Space) -> Option<&Value>;
     /// The current space.
@@ -138,7 +138,7 @@ pub trait KnownObjects {
 
 impl Action {
     /// The persona that sends the request.
-    pub fn persona(&self) -> Persona {
+    pub(super) fn persona(&self) -> Persona {
         match *self {
             Self::Create(persona, ..)
             | Self::ChangeSpec(persona, ..)
@@ -157,7 +157,7 @@ impl Action {
     }
 
     /// The request; `None` if an object that it needs is unknown.
-    pub fn request(&self, names: &Names, now: DateTime<Utc>, known: &impl KnownObjects) -> Option<ApiRequest> {
+    pub(super) fn request(&self, names: &Names, now: DateTime<Utc>, known: &impl KnownObjects) -> Option<ApiRequest> {
         let of_space = |space: Space| format!("{SPACES}/{}", names.space(space));
         let spec = |space: Space, spec: Value| ApiRequest::patch(of_space(space), json!({"spec": spec}));
         Some(match *self {
@@ -245,7 +245,7 @@ impl ApiRequest {
     }
 
     /// The command that sends the request, for a user to paste.
-    pub fn command(&self, caller: Option<&str>) -> String {
+    pub(super) fn command(&self, caller: Option<&str>) -> String {
         let caller = caller.map(|name| format!(" --as={name}")).unwrap_or_default();
         let path = self.path.split('?').next().unwrap_or_default();
         let body = self.body.to_string().replace('\'', r"'\''");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::names::{Class, Names, Space};
 
 /// The class as the administrator creates it.
-pub fn manifest(names: &Names, class: Class) -> Value {
+pub(super) fn manifest(names: &Names, class: Class) -> Value {
     let is_large = class == Class::Large;
     let spec = json!({
         "ownerRole": "edit",
@@ -35,7 +35,7 @@ pub fn manifest(names: &Names, class: Class) -> Value {
 }
 
 /// The original lifetime of a class.
-pub fn lifetime(class: Class) -> Value {
+pub(super) fn lifetime(class: Class) -> Value {
     match class {
         Class::Small => {
             json!({"defaultTTL": "10m", "maxTTL": "20m", "maxLifetime": "40m", "warnBefore": ["3m", "1m"], "retainExpired": "1h"})
@@ -49,7 +49,7 @@ pub fn lifetime(class: Class) -> Value {
 /// The rules of a class.
 #[allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub(super) struct Rules {
     /// The ttl of a space that sets none.
     pub default_ttl: TimeDelta,
     /// The longest ttl.
@@ -76,7 +76,7 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of a spec; `None` if the spec contradicts itself, so that the class must not be accepted.
-    pub fn of(spec: &Value) -> Option<Self> {
+    pub(super) fn of(spec: &Value) -> Option<Self> {
         let lifetime = &spec["lifetime"];
         let time = |field: &str| seconds(lifetime[field].as_str()?);
         let is = |value: &Value| *value == true;
@@ -103,7 +103,7 @@ impl Rules {
 }
 
 /// A duration of the API with the units h, m and s.
-pub fn seconds(text: &str) -> Option<TimeDelta> {
+pub(super) fn seconds(text: &str) -> Option<TimeDelta> {
     let (mut total, mut digits) = (0_i64, String::new());
     for letter in text.chars() {
         match letter {
@@ -123,6 +123,6 @@ pub fn seconds(text: &str) -> Option<TimeDelta> {
 }
 
 /// A count that is written as a number or a string.
-pub fn number(value: &Value) -> i64 {
+pub(super) fn number(value: &Value) -> i64 {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(i64::MAX)
 }

@@ -36,7 +36,7 @@ const REREAD_DELAY: Duration = Duration::from_millis(500);
 
 /// The step in time after a round.
 #[derive(Clone, Copy, Debug)]
-pub struct Tick {
+pub(super) struct Tick {
     /// The time that passes.
     pub wait: TimeDelta,
     /// True if the operator is killed and starts again.
@@ -44,7 +44,7 @@ pub struct Tick {
 }
 
 /// One sequence, and its result.
-pub struct SequenceRun {
+pub(super) struct SequenceRun {
     /// The actions of each round.
     pub rounds: Rounds,
     /// The course so far.
@@ -55,13 +55,13 @@ pub struct SequenceRun {
 
 impl SequenceRun {
     /// A sequence at its start.
-    pub fn new(names: Names, rounds: Rounds, lateness: TimeDelta) -> Self {
+    pub(super) fn new(names: Names, rounds: Rounds, lateness: TimeDelta) -> Self {
         Self { rounds, trace: Trace::new(names, lateness), violation: None }
     }
 }
 
 /// Executes `runs` to their end, or to the first broken promise of each.
-pub async fn execute(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], ticks: &[Tick]) -> Result<()> {
+pub(super) async fn execute(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], ticks: &[Tick]) -> Result<()> {
     let begin = |_: &SequenceRun| Class::ALL.map(Action::CreateClass).to_vec();
     round(world, runs, begin).await?;
     step(world, history, runs, ticks.is_empty()).await?;

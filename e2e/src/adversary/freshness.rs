@@ -7,7 +7,7 @@ use super::trace::{ObservedState, Trace};
 use crate::fixtures::{name_of, text, uid_of};
 
 /// Returns true if the last state of the sequence contains the result of each accepted request.
-pub fn is_current(trace: &Trace) -> bool {
+pub(super) fn is_current(trace: &Trace) -> bool {
     let Some(state) = trace.states.last() else { return false };
     trace.accepted().filter_map(|exchange| exchange.response.as_ref().ok()).all(|response| contains(trace, state, response))
 }

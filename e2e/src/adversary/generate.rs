@@ -14,19 +14,19 @@ use super::{
 };
 
 /// The actions of each round, in their order.
-pub type Rounds = Vec<Vec<Action>>;
+pub(super) type Rounds = Vec<Vec<Action>>;
 
 /// The number of rounds of a sequence.
-pub const ROUNDS: usize = 12;
+pub(super) const ROUNDS: usize = 12;
 /// The maximum number of actions of one round.
 const MAX_ACTIONS: usize = 3;
 
 /// A sequence that can be made shorter.
-pub struct Sequence(Box<dyn ValueTree<Value = Rounds>>);
+pub(super) struct Sequence(Box<dyn ValueTree<Value = Rounds>>);
 
 impl Sequence {
     /// The sequence of that number.
-    pub fn new(seed: u64, number: u64) -> anyhow::Result<Self> {
+    pub(super) fn new(seed: u64, number: u64) -> anyhow::Result<Self> {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         bytes[8..16].copy_from_slice(&number.to_le_bytes());
@@ -36,17 +36,17 @@ impl Sequence {
     }
 
     /// Its rounds.
-    pub fn rounds(&self) -> Rounds {
+    pub(super) fn rounds(&self) -> Rounds {
         self.0.current()
     }
 
     /// Simplifies the sequence; returns false if it cannot be simpler.
-    pub fn simplify(&mut self) -> bool {
+    pub(super) fn simplify(&mut self) -> bool {
         self.0.simplify()
     }
 
     /// Reverts the last simplification in part; returns false if that is not possible.
-    pub fn complicate(&mut self) -> bool {
+    pub(super) fn complicate(&mut self) -> bool {
         self.0.complicate()
     }
 }

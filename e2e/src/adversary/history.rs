@@ -24,7 +24,7 @@ use crate::fixtures::{name_of, text};
 
 /// A version of a space.
 #[derive(Clone, Debug)]
-pub struct Version {
+pub(super) struct Version {
     /// The time at which it was seen.
     pub at: DateTime<Utc>,
     /// The space.
@@ -47,14 +47,14 @@ impl Version {
 type Versions = HashMap<String, Vec<Version>>;
 
 /// The versions of all spaces, by name.
-pub struct History {
+pub(super) struct History {
     versions: Arc<Mutex<Versions>>,
     watching: JoinHandle<()>,
 }
 
 impl History {
     /// Begins to watch.
-    pub fn begin(world: &Arc<dyn World>) -> Self {
+    pub(super) fn begin(world: &Arc<dyn World>) -> Self {
         let client = world.client();
         let versions: Arc<Mutex<Versions>> = Arc::default();
         let (noted, world) = (versions.clone(), world.clone());
@@ -73,7 +73,7 @@ impl History {
     }
 
     /// The versions of all spaces that had that name.
-    pub fn of(&self, name: &str) -> Vec<Version> {
+    pub(super) fn of(&self, name: &str) -> Vec<Version> {
         lock(&self.versions).get(name).cloned().unwrap_or_default()
     }
 }

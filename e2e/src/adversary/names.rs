@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The identity with which a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub(super) enum Identity {
     /// The platform's administrator, who holds every verb.
     Administrator,
     /// A user, by name.
@@ -13,7 +13,7 @@ pub enum Identity {
 
 /// The personas of a sequence: two owners who may collude, a member, and the administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Persona {
+pub(super) enum Persona {
     /// An owner.
     Ana,
     /// Another owner.
@@ -26,7 +26,7 @@ pub enum Persona {
 
 /// The spaces of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Space {
+pub(super) enum Space {
     /// An ordinary name.
     One,
     /// An ordinary name.
@@ -43,17 +43,17 @@ pub enum Space {
 
 impl Space {
     /// All spaces.
-    pub const ALL: [Self; 6] = [Self::One, Self::Two, Self::Three, Self::Ingress, Self::Denied, Self::Dashless];
+    pub(super) const ALL: [Self; 6] = [Self::One, Self::Two, Self::Three, Self::Ingress, Self::Denied, Self::Dashless];
 
     /// Returns true if a space of that name may have a namespace.
-    pub fn is_allowed(self) -> bool {
+    pub(super) fn is_allowed(self) -> bool {
         matches!(self, Self::One | Self::Two | Self::Three)
     }
 }
 
 /// The classes of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub(super) enum Class {
     /// Allows little.
     Small,
     /// Allows more.
@@ -62,34 +62,34 @@ pub enum Class {
 
 impl Class {
     /// Both classes.
-    pub const ALL: [Self; 2] = [Self::Small, Self::Large];
+    pub(super) const ALL: [Self; 2] = [Self::Small, Self::Large];
 }
 
 /// The names of one sequence, which begin with [`INITIAL`] and a number.
 #[derive(Clone, Debug)]
-pub struct Names(String);
+pub(super) struct Names(String);
 
 /// The first letter of all names of sequences.
 const INITIAL: char = 'q';
 
 impl Names {
     /// The names of the sequence of that number.
-    pub fn of_sequence(number: u64) -> Self {
+    pub(super) fn of_sequence(number: u64) -> Self {
         Self(format!("{INITIAL}{number}"))
     }
 
     /// The names of one replay of that sequence, which no other replay has.
-    pub fn of_replay(number: u64, replay: u32) -> Self {
+    pub(super) fn of_replay(number: u64, replay: u32) -> Self {
         Self(format!("{INITIAL}{number}t{replay}"))
     }
 
     /// Returns true if `name` belongs to a space or a class of a sequence.
-    pub fn contain(name: &str) -> bool {
+    pub(super) fn contain(name: &str) -> bool {
         name.strip_prefix(INITIAL).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
     }
 
     /// The identity of a persona.
-    pub fn identity(&self, persona: Persona) -> Identity {
+    pub(super) fn identity(&self, persona: Persona) -> Identity {
         let name = match persona {
             Persona::Admin => return Identity::Administrator,
             Persona::Ana => "ana",
@@ -100,7 +100,7 @@ impl Names {
     }
 
     /// The user name of an owner or a member.
-    pub fn user(&self, persona: Persona) -> String {
+    pub(super) fn user(&self, persona: Persona) -> String {
         match self.identity(persona) {
             Identity::User(name) => name,
             Identity::Administrator => "admin".to_owned(),
@@ -108,12 +108,12 @@ impl Names {
     }
 
     /// That persona as `spec.owner`.
-    pub fn subject(&self, persona: Persona) -> Value {
+    pub(super) fn subject(&self, persona: Persona) -> Value {
         json!({"kind": "User", "name": self.user(persona)})
     }
 
     /// The name of a space and of its namespace.
-    pub fn space(&self, space: Space) -> String {
+    pub(super) fn space(&self, space: Space) -> String {
         match space {
             Space::One => format!("{}-one", self.0),
             Space::Two => format!("{}-two", self.0),
@@ -125,12 +125,12 @@ impl Names {
     }
 
     /// The pattern of names that both classes deny.
-    pub fn denied(&self) -> String {
+    pub(super) fn denied(&self) -> String {
         format!("{}-prod-*", self.0)
     }
 
     /// The name of a class.
-    pub fn class(&self, class: Class) -> String {
+    pub(super) fn class(&self, class: Class) -> String {
         match class {
             Class::Small => format!("{}-small", self.0),
             Class::Large => format!("{}-large", self.0),

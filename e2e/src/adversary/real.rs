@@ -39,7 +39,7 @@ const CLOCK: &str = "adversary-clock";
 const TICK: &str = "adversary.example.com/tick";
 
 /// A control plane, and the operator behind the proxy.
-pub struct RealWorld {
+pub(super) struct RealWorld {
     operator: tokio::sync::Mutex<Option<Operator>>,
     proxy: Proxy,
     view: ClusterView,
@@ -50,7 +50,7 @@ pub struct RealWorld {
 }
 
 /// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every class.
-pub async fn start_cluster() -> Result<Arc<Cluster>> {
+pub(super) async fn start_cluster() -> Result<Arc<Cluster>> {
     // The oracles do not read the audit log, and each entry of a write costs the API server time.
     let options = crate::Options { apiserver_args: vec!["--audit-log-path=".to_owned()], ..crate::Options::default() };
     let cluster = Cluster::start(options).await?;
@@ -109,7 +109,7 @@ fn is_work(entry: &Entry) -> bool {
 
 impl RealWorld {
     /// Removes the objects of earlier sequences from `cluster`, and starts an operator at the real time.
-    pub async fn start(cluster: Arc<Cluster>) -> Result<Self> {
+    pub(super) async fn start(cluster: Arc<Cluster>) -> Result<Self> {
         let proxy = Proxy::start(cluster.server(), &cluster.authority()).await?;
         let client = cluster.client().await?;
         let admin = Actor::new(client.clone());
@@ -132,7 +132,7 @@ impl RealWorld {
     }
 
     /// Ends the operator abruptly.
-    pub async fn stop(&self) -> Result<()> {
+    pub(super) async fn stop(&self) -> Result<()> {
         let operator = self.operator.lock().await.take();
         operator.map_or(Ok(()), Operator::kill9)
     }

@@ -37,7 +37,7 @@ impl fmt::Display for FailedSequence {
 }
 
 /// The shortest sequence, found in at most `tries` tries, that breaks the same promise. `replay` plays one sequence by itself.
-pub async fn shrink(
+pub(super) async fn shrink(
     mut sequence: Sequence,
     first: FailedSequence,
     tries: usize,
@@ -62,7 +62,7 @@ pub async fn shrink(
 }
 
 /// The requests as commands that a user can paste, with the time and the response of each, and the versions of each space in short.
-pub fn commands(trace: &Trace) -> String {
+pub(super) fn commands(trace: &Trace) -> String {
     let mut text = String::new();
     let begun = trace.states.first().map(|state| state.at).unwrap_or_default();
     for exchange in &trace.exchanges {

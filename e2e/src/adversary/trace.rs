@@ -18,7 +18,7 @@ use crate::{
 
 /// A request, and its response.
 #[derive(Clone, Debug)]
-pub struct Exchange {
+pub(super) struct Exchange {
     /// The time at which it was sent.
     pub at: DateTime<Utc>,
     /// The action.
@@ -33,7 +33,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// A request that was sent at that time, and its response.
-    pub fn new(at: DateTime<Utc>, action: Action, request: ApiRequest, response: Result<Value, String>) -> Self {
+    pub(super) fn new(at: DateTime<Utc>, action: Action, request: ApiRequest, response: Result<Value, String>) -> Self {
         let rules = match (action, &response) {
             (Action::ChangeClass(..) | Action::CreateClass(_), Ok(class)) => Rules::of(&class["spec"]),
             _ => None,
@@ -44,7 +44,7 @@ impl Exchange {
 
 /// The state after a step.
 #[derive(Clone, Debug)]
-pub struct ObservedState {
+pub(super) struct ObservedState {
     /// The time at which it was read.
     pub at: DateTime<Utc>,
     /// The objects of each space, by the space's name, and the classes, by theirs.
@@ -53,13 +53,13 @@ pub struct ObservedState {
 
 /// One space from its creation to its removal. Another space may have the same name later.
 #[derive(Clone, Debug)]
-pub struct Incarnation<'a> {
+pub(super) struct Incarnation<'a> {
     /// Its versions, the oldest first.
     pub versions: &'a [Version],
 }
 
 /// The course of one sequence so far.
-pub struct Trace {
+pub(super) struct Trace {
     /// Its names.
     pub names: Names,
     /// The requests, in their order.
@@ -76,12 +76,12 @@ pub struct Trace {
 
 impl Trace {
     /// A sequence at its start.
-    pub fn new(names: Names, lateness: TimeDelta) -> Self {
+    pub(super) fn new(names: Names, lateness: TimeDelta) -> Self {
         Self { names, exchanges: vec![], states: vec![], versions: BTreeMap::new(), restarts: vec![], lateness }
     }
 
     /// Records the state after a step. Of older states only spaces and namespaces are kept.
-    pub fn record_state(&mut self, state: ObservedState) {
+    pub(super) fn record_state(&mut self, state: ObservedState) {
         if let Some(older) = self.states.len().checked_sub(2).and_then(|place| self.states.get_mut(place)) {
             older.objects.values_mut().for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
         }
@@ -89,19 +89,19 @@ impl Trace {
     }
 
     /// The state before the last step, and after it.
-    pub fn last_two(&self) -> Option<(Option<&ObservedState>, &ObservedState)> {
+    pub(super) fn last_two(&self) -> Option<(Option<&ObservedState>, &ObservedState)> {
         let (last, before) = self.states.split_last()?;
         Some((before.last(), last))
     }
 
     /// The spaces that ever existed, one incarnation for each creation.
-    pub fn incarnations(&self) -> impl Iterator<Item = Incarnation<'_>> {
+    pub(super) fn incarnations(&self) -> impl Iterator<Item = Incarnation<'_>> {
         let same = |one: &Version, other: &Version| uid_of(&one.space) == uid_of(&other.space);
         self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Incarnation { versions })
     }
 
     /// The class of that name.
-    pub fn class(&self, name: &str) -> Option<Class> {
+    pub(super) fn class(&self, name: &str) -> Option<Class> {
         Class::ALL.into_iter().find(|class| self.names.class(*class) == name)
     }
 
@@ -114,30 +114,30 @@ impl Trace {
     }
 
     /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class keeps its rules.
-    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
+    pub(super) fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
         self.rules_with_times(class).take_while(|(since, _)| *since <= at).map(|(_, rules)| rules).last()
     }
 
     /// The rules of a class just before that time and at any later one.
-    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<&Rules> {
+    pub(super) fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<&Rules> {
         let at = at - TimeDelta::microseconds(1);
         let later = self.rules_with_times(class).filter(|(since, _)| *since > at).map(|(_, rules)| rules);
         self.rules(class, at).into_iter().chain(later).collect()
     }
 
     /// All rules that a class ever had.
-    pub fn all_rules(&self) -> impl Iterator<Item = &Rules> {
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = &Rules> {
         Class::ALL.into_iter().flat_map(|class| self.rules_with_times(class)).map(|(_, rules)| rules)
     }
 
     /// The accepted requests.
-    pub fn accepted(&self) -> impl Iterator<Item = &Exchange> {
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Exchange> {
         self.exchanges.iter().filter(|exchange| exchange.response.is_ok())
     }
 
     /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up protection or a ttl of never. Such a
     /// change may bring an end near, and a warning precedes that end.
-    pub fn last_allowed_shortening(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) fn last_allowed_shortening(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let may_shorten = |action: &Action| match action {
             Action::ChangeClass(..) | Action::DeleteClass(_) | Action::CreateClass(_) => true,
             Action::ChangeSpec(_, _, SpecChange::Protected(false) | SpecChange::Until(_)) | Action::Apply(..) | Action::Replace(..) => {
@@ -151,7 +151,7 @@ impl Trace {
     }
 
     /// Returns true if a space of this sequence may ever have had no end by the consent of its class.
-    pub fn was_endless(&self) -> bool {
+    pub(super) fn was_endless(&self) -> bool {
         self.versions
             .values()
             .flatten()
@@ -181,43 +181,43 @@ impl KnownObjects for Trace {
 
 impl ObservedState {
     /// The space of that name, if it exists.
-    pub fn space(&self, name: &str) -> Option<&Value> {
+    pub(super) fn space(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("DeveloperSpace")
     }
 
     /// The class of that name, if it exists.
-    pub fn class(&self, name: &str) -> Option<&Value> {
+    pub(super) fn class(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("SpaceClass")
     }
 
     /// The namespace of that name, if it exists.
-    pub fn namespace(&self, name: &str) -> Option<&Value> {
+    pub(super) fn namespace(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("Namespace")
     }
 
     /// The spaces.
-    pub fn spaces(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn spaces(&self) -> impl Iterator<Item = &Value> {
         self.objects.values().filter_map(|objects| objects.get("DeveloperSpace"))
     }
 
     /// The namespaces.
-    pub fn namespaces(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &Value> {
         self.objects.values().filter_map(|objects| objects.get("Namespace"))
     }
 
     /// The namespace that belongs to `space`, terminating or not.
-    pub fn own_namespace(&self, space: &Value) -> Option<&Value> {
+    pub(super) fn own_namespace(&self, space: &Value) -> Option<&Value> {
         let namespace = self.namespace(name_of(space))?;
         (uid_of(namespace) == text(space, "/status/namespace/uid")).then_some(namespace)
     }
 
     /// The namespace that belongs to `space`, unless it is terminating.
-    pub fn living_namespace(&self, space: &Value) -> Option<&Value> {
+    pub(super) fn living_namespace(&self, space: &Value) -> Option<&Value> {
         self.own_namespace(space).filter(|namespace| is_living(namespace))
     }
 
     /// The objects of a kind inside a namespace.
-    pub fn inside<'a>(&'a self, namespace: &str, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub(super) fn inside<'a>(&'a self, namespace: &str, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         let is_kind = move |key: &str| key.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
         self.objects.get(namespace).into_iter().flatten().filter(move |(key, _)| is_kind(key)).map(|(_, object)| object)
     }
@@ -225,22 +225,22 @@ impl ObservedState {
 
 impl<'a> Incarnation<'a> {
     /// The last version of the space.
-    pub fn last(&self) -> &'a Version {
+    pub(super) fn last(&self) -> &'a Version {
         &self.versions[self.versions.len() - 1]
     }
 
     /// The name.
-    pub fn name(&self) -> &'a str {
+    pub(super) fn name(&self) -> &'a str {
         name_of(&self.last().space)
     }
 
     /// The creation time.
-    pub fn created(&self) -> DateTime<Utc> {
+    pub(super) fn created(&self) -> DateTime<Utc> {
         written(&self.last().space, "/metadata/creationTimestamp").unwrap_or_default()
     }
 
     /// The renewals that took effect as soon as they were accepted: the time of acceptance and the time of the renewal.
-    pub fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+    pub(super) fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let mut before = None;
         self.versions.iter().filter_map(move |version| {
             let renewed = version.renewed_at;
@@ -251,23 +251,23 @@ impl<'a> Incarnation<'a> {
     }
 
     /// The latest moment from which its ttl may count at `now`: its creation, or a renewal that has taken effect.
-    pub fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let renewals = self.versions.iter().filter(|version| version.at <= now).filter_map(|version| version.renewed_at);
         renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
     }
 
     /// The index of the first version that is sealed.
-    pub fn sealed(&self) -> Option<usize> {
+    pub(super) fn sealed(&self) -> Option<usize> {
         self.versions.iter().position(|version| crate::fixtures::holds(&version.space, "Expired"))
     }
 }
 
 /// The time at `pointer`, if it is set.
-pub fn written(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+pub(super) fn written(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     text(object, pointer).parse().ok()
 }
 
 /// Returns true if a namespace is not terminating.
-pub fn is_living(namespace: &Value) -> bool {
+pub(super) fn is_living(namespace: &Value) -> bool {
     namespace["metadata"]["deletionTimestamp"].is_null()
 }

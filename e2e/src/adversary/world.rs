@@ -9,14 +9,14 @@ use crate::fault_sweep::cluster_view::Objects;
 
 /// The header with which the administrator impersonates a user
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>).
-pub const IMPERSONATE: &str = "Impersonate-User";
+pub(super) const IMPERSONATE: &str = "Impersonate-User";
 /// The header that names a group of that user.
-pub const IMPERSONATE_GROUP: &str = "Impersonate-Group";
+pub(super) const IMPERSONATE_GROUP: &str = "Impersonate-Group";
 /// The group of all owners and members.
-pub const DEVELOPERS: &str = "developers";
+pub(super) const DEVELOPERS: &str = "developers";
 
 /// A cluster with an operator.
-pub trait World: Send + Sync {
+pub(super) trait World: Send + Sync {
     /// The administrator's client, which may impersonate any user.
     fn client(&self) -> Client;
 

@@ -34,7 +34,7 @@ const MAX_CONCURRENT_FAILING_CASES: usize = 80;
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 /// Runs all `cases` and checks the final state: END, SAFE, ORPH and, for the time `quiet` after that, QUIET.
-pub async fn run_all(
+pub(super) async fn run_all(
     rig: &Rig,
     cases: &[Case],
     references: &References,
@@ -84,7 +84,7 @@ async fn run_case(rig: &Rig, case: &Case, references: &References) -> CaseOutcom
 }
 
 /// Cases that have run, before the checks of all cases together.
-pub struct CompletedCases<'a> {
+pub(super) struct CompletedCases<'a> {
     /// The cases.
     pub cases: &'a [Case],
     /// The reference runs of their paths.
@@ -97,7 +97,7 @@ pub struct CompletedCases<'a> {
 
 impl CompletedCases<'_> {
     /// Applies the oracles that check all cases together, and adds the violations to the outcomes. QUIET is checked for the time `quiet`.
-    pub async fn check(self, rig: &Rig, quiet: Duration) -> Result<Vec<CaseOutcome>> {
+    pub(super) async fn check(self, rig: &Rig, quiet: Duration) -> Result<Vec<CaseOutcome>> {
         let Self { cases, references, mut outcomes, from } = self;
         let paths = path::all();
         let mut ids: HashMap<String, String> = cases.iter().map(|case| (case.space(), case.id())).collect();

@@ -21,7 +21,7 @@ use super::{
 const MAX_CONCURRENT_PREPARATIONS: usize = 16;
 
 /// Runs `cases` and checks the final state.
-pub async fn run_all(
+pub(super) async fn run_all(
     rig: &Rig,
     cases: &[Case],
     references: &References,

@@ -24,7 +24,12 @@ const GC_PAUSE: Duration = Duration::from_millis(300);
 
 /// Runs every case that `wanted` accepts and checks the final state. The controller of `rig` runs during the
 /// preparation, and not afterwards.
-pub async fn run_all(rig: &Rig, wanted: impl Fn(&Case) -> bool, quiet: Duration, progress: &SweepProgress) -> Result<Vec<CaseOutcome>> {
+pub(super) async fn run_all(
+    rig: &Rig,
+    wanted: impl Fn(&Case) -> bool,
+    quiet: Duration,
+    progress: &SweepProgress,
+) -> Result<Vec<CaseOutcome>> {
     let path = path::gc();
     rig.ensure_running().await?;
     reference::prepare(rig, "", &path).await?;

@@ -18,11 +18,11 @@ const EXPECTED_SIGNALS: [i32; 2] = [9, 15];
 
 /// The reasons for which ends of the operator were unexpected.
 #[derive(Debug, Default)]
-pub struct UnexpectedExits(Mutex<Vec<String>>);
+pub(super) struct UnexpectedExits(Mutex<Vec<String>>);
 
 impl UnexpectedExits {
     /// Removes and returns the reasons so far.
-    pub fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock())
     }
 
@@ -32,7 +32,7 @@ impl UnexpectedExits {
 }
 
 /// Keeps the operator running. Returns when it cannot be restarted.
-pub async fn keep_running(rig: &Rig, unexpected_exits: &UnexpectedExits) -> anyhow::Error {
+pub(super) async fn keep_running(rig: &Rig, unexpected_exits: &UnexpectedExits) -> anyhow::Error {
     loop {
         match restart_if_ended(rig).await {
             Ok(None) => {}

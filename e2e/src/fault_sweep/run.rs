@@ -25,14 +25,14 @@ const UNREACHED_AFTER: Duration = Duration::from_secs(6);
 const REACHED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Prepares the case, without a fault. The error is the outcome of the case.
-pub async fn prepare(rig: &Rig, case: &Case) -> Result<(), CaseOutcome> {
+pub(super) async fn prepare(rig: &Rig, case: &Case) -> Result<(), CaseOutcome> {
     rig.prepare(&case.space(), &case.path)
         .await
         .map_err(|error| CaseOutcome::violated(case.id(), Oracle::Live, format!("before the fault: {error:#}")))
 }
 
 /// Performs the actions of the path under the fault, and checks the result.
-pub async fn run(rig: &Rig, case: &Case, reference: &Reference) -> CaseOutcome {
+pub(super) async fn run(rig: &Rig, case: &Case, reference: &Reference) -> CaseOutcome {
     let name = case.space();
     rig.proxy.restart_count(&name);
     let target = WriteSelector { space: &name, signature: &case.target.signature, nth: case.target.nth };

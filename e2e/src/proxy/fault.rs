@@ -91,7 +91,7 @@ pub struct WriteSelector<'a> {
 }
 
 /// The condition that selects requests.
-pub type Matcher = Arc<dyn Fn(&RequestInfo, RequestPosition) -> bool + Send + Sync>;
+pub(super) type Matcher = Arc<dyn Fn(&RequestInfo, RequestPosition) -> bool + Send + Sync>;
 
 /// A fault for the requests that match.
 #[derive(Clone)]

@@ -51,7 +51,7 @@ fn read_attacks() -> Result<Vec<Attack>> {
     serde_saphyr::from_str(include_str!("attacks.yaml")).context("attacks.yaml cannot be read")
 }
 
-pub async fn every_attack_is_refused(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn every_attack_is_refused(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let before = bystanders(admin).await?;
     let mut failures = vec![];
@@ -66,7 +66,7 @@ pub async fn every_attack_is_refused(setup: &AttackSetup) -> Result<()> {
 }
 
 /// Without a policy its attacks succeed, which shows that the policy stops them. They run as dry runs, so that they do no harm.
-pub async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let before = bystanders(admin).await?;
     let (table, policies) = (read_attacks()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);

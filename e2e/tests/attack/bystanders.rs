@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const NAMESPACES: [&str; 4] = ["kube-system", "default", "plain", "carol-lab"];
 
 /// All bystanders to the last byte: versions, times and managed fields included.
-pub async fn bystanders(admin: &Actor) -> Result<Value> {
+pub(crate) async fn bystanders(admin: &Actor) -> Result<Value> {
     let mut all = Map::new();
     for namespace in NAMESPACES {
         all.insert(namespace.to_owned(), admin.get(a_namespace(namespace)).await?);
@@ -22,6 +22,6 @@ pub async fn bystanders(admin: &Actor) -> Result<Value> {
 }
 
 /// Checks that nothing has changed since `before`.
-pub async fn ensure_unchanged(admin: &Actor, before: &Value) -> Result<()> {
+pub(crate) async fn ensure_unchanged(admin: &Actor, before: &Value) -> Result<()> {
     ensure_equal("what no attack may move", &bystanders(admin).await?, before)
 }

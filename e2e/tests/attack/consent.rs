@@ -17,7 +17,7 @@ fn contact() -> Value {
 }
 
 /// Protection, Retain and a name without a dash are admitted if the class allows them.
-pub async fn changes_that_the_class_allows_are_admitted(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn changes_that_the_class_allows_are_admitted(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let spec = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact(), "protected": true, "deletionPolicy": "Retain"});
     alice.try_create(&space("lan", spec.clone())).await.context("a name that the class lists literally")?;
@@ -39,7 +39,7 @@ pub async fn changes_that_the_class_allows_are_admitted(setup: &AttackSetup) -> 
 }
 
 /// S8: the operator deletes spaces if too many wait, and `protected: true` does not prevent that for a space that never had a namespace.
-pub async fn the_operator_deletes_a_protected_space_that_waits(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn the_operator_deletes_a_protected_space_that_waits(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, thief, .. } = setup;
     alice.create(&space("alice-waits", json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}))).await?;
     world.until_not_ready("alice-waits", "OwnerLimitExceeded").await?;
@@ -50,7 +50,7 @@ pub async fn the_operator_deletes_a_protected_space_that_waits(setup: &AttackSet
 }
 
 /// F16: a replace of the whole object is admitted with the finalizer, and refused without it with a message that contains the remedy.
-pub async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     alice.create(&space("alice-whole", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
     world.until_ready("alice-whole").await?;
@@ -75,7 +75,7 @@ pub async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -> Resul
 
 /// At most 16 KiB of labels and annotations for the namespace, and 96 KiB of the space's own, in bytes; a larger space that is already stored may
 /// still be changed.
-pub async fn metadata_is_bounded(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn metadata_is_bounded(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { alice, .. } = setup;
     let notes = |count: usize, text: &str| -> Value {
         (0..count).map(|number| (format!("example.com/n{number:02}"), json!(text))).collect::<serde_json::Map<_, _>>().into()
@@ -106,7 +106,7 @@ pub async fn metadata_is_bounded(setup: &AttackSetup) -> Result<()> {
 }
 
 /// At most 32 KiB of members, quota and limits, in bytes; a larger space that is already stored may still be changed.
-pub async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { alice, .. } = setup;
     let space_with = |letters: usize| {
         let member = |number: u32| json!({"kind": "User", "name": format!("{number:02}{}", "ü".repeat(letters)), "role": "view"});
@@ -125,7 +125,7 @@ pub async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
 
 /// A user who may delete a `NetworkPolicy` in an enforced namespace closes the namespace by that; only an administrator writes the platform's own
 /// policies.
-pub async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
     let mut platform = empty_policy("left-walled", "allow-dns");
@@ -138,7 +138,7 @@ pub async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()
 }
 
 /// An administrator sets the external IPs of a Service. Its owner may change the rest of it, and add no address.
-pub async fn an_administrator_sets_external_addresses(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn an_administrator_sets_external_addresses(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let metadata = json!({"name": "edge", "namespace": "alice-lab"});
     let spec = json!({"ports": [{"port": 443}], "externalIPs": ["203.0.113.7"]});
@@ -151,7 +151,7 @@ pub async fn an_administrator_sets_external_addresses(setup: &AttackSetup) -> Re
 }
 
 /// With `config/self-service` and no other right, an owner reads, renews and deletes their own space, and may not list spaces or classes.
-pub async fn owners_without_other_rights_reach_their_own_space(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn owners_without_other_rights_reach_their_own_space(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, newcomer, dave, .. } = setup;
     let owner = json!({"kind": "ServiceAccount", "namespace": "default", "name": "newcomer"});
     let newcomer_space = space("for-newcomer", json!({"className": CLASS, "owner": owner}));
@@ -170,7 +170,7 @@ pub async fn owners_without_other_rights_reach_their_own_space(setup: &AttackSet
 }
 
 /// K1: the built-in roles, granted in the whole cluster, allow reading spaces at most.
-pub async fn built_in_roles_only_read_spaces(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn built_in_roles_only_read_spaces(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     for role in ["edit", "admin"] {
         eventually(&format!("{role} to be put together"), SOON, || async {
@@ -194,7 +194,7 @@ pub async fn built_in_roles_only_read_spaces(setup: &AttackSetup) -> Result<()> 
 }
 
 /// Rows 11 and 12: requests that an owner sends before the operator has reconciled are checked against the class in force.
-pub async fn requests_are_checked_against_the_accepted_class(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn requests_are_checked_against_the_accepted_class(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let generous = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact()});
     for (name, spec) in [("alice-hops", json!({"className": CLASS, "owner": user("alice@example.com")})), ("alice-ends", generous)] {

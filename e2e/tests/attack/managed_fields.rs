@@ -10,7 +10,7 @@ use crate::setup::{AttackSetup, CLASS, empty_policy};
 const UNREPRESENTABLE_TIME: &str = "9999-12-31T23:59:59Z";
 
 /// Neither such a NetworkPolicy nor such a space stops the operator, its start or the list of an administrator.
-pub async fn no_managed_field_stops_the_operator(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn no_managed_field_stops_the_operator(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, carol, .. } = setup;
     let policy = at("NetworkPolicy", "alice-lab", "own");
     alice.create(&empty_policy("alice-lab", "own")).await?;

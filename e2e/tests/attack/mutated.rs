@@ -18,7 +18,7 @@ use crate::{
 /// The number of spaces that are changed concurrently.
 const CONCURRENT_SPACES: usize = 16;
 
-pub async fn no_change_of_a_hostile_owner_reaches_others(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn no_change_of_a_hostile_owner_reaches_others(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let run = MutationRun::new(admin, "developerspaces", &spec()).await?;
     let count = run.total();

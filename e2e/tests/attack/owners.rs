@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::setup::{AttackSetup, CLASS};
 
 /// No policy prevents its intended use.
-pub async fn self_service_users_manage_their_own_spaces(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, bob, carol, dave, .. } = setup;
     // Her own space, from its creation to its deletion.
     alice.create(&space("alice-day", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
@@ -71,7 +71,7 @@ pub async fn self_service_users_manage_their_own_spaces(setup: &AttackSetup) -> 
 }
 
 /// No policy checks the subjects of callers that may assign, so the operator validates them itself: a condition reports it, and nothing is created.
-pub async fn subjects_of_kubernetes_get_no_access(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn subjects_of_kubernetes_get_no_access(setup: &AttackSetup) -> Result<()> {
     let group = |name: &str| json!({"kind": "Group", "name": name});
     let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "robot"});
     for subject in [
@@ -110,7 +110,7 @@ pub async fn subjects_of_kubernetes_get_no_access(setup: &AttackSetup) -> Result
 }
 
 /// One user, two hundred requests at once, a limit of three.
-pub async fn two_hundred_concurrent_requests_stay_within_the_limit(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn two_hundred_concurrent_requests_stay_within_the_limit(setup: &AttackSetup) -> Result<()> {
     let names: Vec<String> = (0..200).map(|number| format!("many-{number:03}")).collect();
     let spec = json!({"className": "standard", "owner": user("alice@example.com"), "contact": {"team": "payments", "email": "payments@example.com"}});
     let objects = names.iter().map(|name| space(name, spec.clone()));

@@ -20,7 +20,7 @@ use fixture::rights;
 const PERMISSION_LIST: &str = include_str!("../../../tests/golden/permissions.txt");
 
 /// Compares the list with the API server's own answer for the operator's token, which includes rights from other bindings and from aggregation.
-pub async fn the_operator_has_exactly_the_listed_rights(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn the_operator_has_exactly_the_listed_rights(setup: &AttackSetup) -> Result<()> {
     let listed: BTreeSet<&str> =
         PERMISSION_LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
     let granted = all_rights(&setup.thief).await?;
@@ -42,7 +42,7 @@ async fn all_rights(actor: &Actor) -> Result<BTreeSet<String>> {
 }
 
 /// The optional role that allows every user to read everything does not allow reading secrets.
-pub async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let reader = setup.world.create_account_actor("reader", "developerspace-cluster-reader").await?;
     eventually("the role to be put together", SOON, || async {
@@ -70,7 +70,7 @@ pub async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<()> {
 
 /// A right that the manifests lack is reported at once, and the operator is not ready without it. Once the right is granted, the operator is ready
 /// without a restart.
-pub async fn a_missing_right_is_reported(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn a_missing_right_is_reported(setup: &AttackSetup) -> Result<()> {
     let (world, admin) = (&setup.world, setup.world.admin());
     let role = cluster_wide("ClusterRole", "developerspace-operator");
     let original = admin.get(role).await?;

@@ -12,7 +12,7 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// A cluster on which users have self-service.
-pub struct AttackSetup {
+pub(crate) struct AttackSetup {
     pub world: World,
     /// Owns all spaces whose names begin with `alice-`.
     pub alice: Actor,
@@ -31,10 +31,10 @@ pub struct AttackSetup {
 }
 
 /// A class of which any user here may have many spaces.
-pub const CLASS: &str = "lab";
+pub(crate) const CLASS: &str = "lab";
 
 impl AttackSetup {
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let world = World::self_service(&[]).await?;
         let admin = world.admin();
         for (name, spec) in [
@@ -92,7 +92,7 @@ impl AttackSetup {
     }
 
     /// The credentials that an attack uses.
-    pub fn actor(&self, name: &str) -> Result<&Actor> {
+    pub(crate) fn actor(&self, name: &str) -> Result<&Actor> {
         match name {
             "alice" => Ok(&self.alice),
             "bob" => Ok(&self.bob),
@@ -220,7 +220,7 @@ impl AttackSetup {
 }
 
 /// An empty `NetworkPolicy`.
-pub fn empty_policy(namespace: &str, name: &str) -> Value {
+pub(crate) fn empty_policy(namespace: &str, name: &str) -> Value {
     network_policy(namespace, name, &json!({"podSelector": {}}))
 }
 

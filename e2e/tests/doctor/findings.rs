@@ -11,36 +11,36 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// The timeout of a finding: doctor reports the cause of a blocked deletion only when the deletion has taken longer than usual.
-pub const FINDING_TIMEOUT: Duration = Duration::from_secs(180);
+pub(crate) const FINDING_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The platform team's account, which may read the cluster and change nothing.
-pub const PLATFORM_TEAM: &str = "watchman";
+pub(crate) const PLATFORM_TEAM: &str = "watchman";
 
 /// Runs `doctor` as a user with a token.
-pub async fn doctor_as_owner(world: &World, owner: &str, space: &str) -> Result<Output> {
+pub(crate) async fn doctor_as_owner(world: &World, owner: &str, space: &str) -> Result<Output> {
     world.cluster().kubectl_as(owner, &["dspace", "doctor", space, "-o", "json"]).await
 }
 
 /// Runs `kubectl dspace` as the platform team.
-pub async fn run_as_platform_team(world: &World, arguments: &[&str]) -> Result<Output> {
+pub(crate) async fn run_as_platform_team(world: &World, arguments: &[&str]) -> Result<Output> {
     let kubeconfig = world.cluster().dir().join(format!("{PLATFORM_TEAM}.kubeconfig"));
     world.cluster().kubectl_with(&kubeconfig, &[&["dspace"], arguments].concat(), None).await
 }
 
 /// Runs `doctor` as the platform team.
-pub async fn doctor_as_platform_team(world: &World, space: &str) -> Result<Output> {
+pub(crate) async fn doctor_as_platform_team(world: &World, space: &str) -> Result<Output> {
     run_as_platform_team(world, &["doctor", space, "-o", "json"]).await
 }
 
 /// The findings, without notes.
-pub fn findings(output: Output) -> Result<Vec<Value>> {
+pub(crate) fn findings(output: Output) -> Result<Vec<Value>> {
     let report: Value = serde_json::from_str(&output.ok()?)?;
     let all = report.as_array().context("findings are a list")?;
     Ok(all.iter().filter(|finding| finding["severity"] != "note").cloned().collect())
 }
 
 /// Waits until the owner's findings, without notes, are the expected ones.
-pub async fn until_findings(world: &World, owner: &str, space: &str, expected: Value) -> Result<()> {
+pub(crate) async fn until_findings(world: &World, owner: &str, space: &str, expected: Value) -> Result<()> {
     eventually(&format!("the doctor's word on {space}"), SOON, || async {
         ensure_equal(space, &Value::Array(findings(doctor_as_owner(world, owner, space).await?)?), &expected)?;
         Ok(Some(()))
@@ -49,7 +49,7 @@ pub async fn until_findings(world: &World, owner: &str, space: &str, expected: V
 }
 
 /// Waits until the platform team's doctor finds a problem that contains all of `words`, and returns its commands.
-pub async fn until_problem(world: &World, name: &str, words: &[&str]) -> Result<Vec<String>> {
+pub(crate) async fn until_problem(world: &World, name: &str, words: &[&str]) -> Result<Vec<String>> {
     eventually(&format!("the doctor's word on {name}"), FINDING_TIMEOUT, || async {
         let all = findings(doctor_as_platform_team(world, name).await?)?;
         let is_expected = |finding: &&Value| {
@@ -64,7 +64,7 @@ pub async fn until_problem(world: &World, name: &str, words: &[&str]) -> Result<
 }
 
 /// Runs an advised command unchanged, with the given kubeconfig.
-pub async fn run_advice(world: &World, kubeconfig: &Path, command: &str) -> Result<()> {
+pub(crate) async fn run_advice(world: &World, kubeconfig: &Path, command: &str) -> Result<()> {
     let arguments: Vec<String> = split_words(command)?;
     let (program, arguments) = arguments.split_first().context("there is no command")?;
     ensure!(program == "kubectl", "it advises {command}");
@@ -86,10 +86,10 @@ fn split_words(line: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-pub fn problem(sentence: &str, commands: &[&str]) -> Value {
+pub(crate) fn problem(sentence: &str, commands: &[&str]) -> Value {
     json!({"severity": "problem", "sentence": sentence, "commands": commands})
 }
 
-pub fn warning(sentence: &str, commands: &[&str]) -> Value {
+pub(crate) fn warning(sentence: &str, commands: &[&str]) -> Value {
     json!({"severity": "warning", "sentence": sentence, "commands": commands})
 }

@@ -10,7 +10,7 @@ use crate::{
     workloads::{create_space, create_workload, deployment, pod_spec},
 };
 
-pub async fn pods_outside_of_a_foreign_limit_range(world: &World) -> Result<()> {
+pub(crate) async fn pods_outside_of_a_foreign_limit_range(world: &World) -> Result<()> {
     const SPACE: &str = "pipit-lab";
     create_space(world, ALICE, SPACE, "measured").await?;
     let limits = json!([{"type": "Container", "max": {"cpu": "50m"}}]);
@@ -25,7 +25,7 @@ pub async fn pods_outside_of_a_foreign_limit_range(world: &World) -> Result<()> 
     Ok(())
 }
 
-pub async fn the_advice_removes_a_finalizer_of_the_namespace(world: &World) -> Result<()> {
+pub(crate) async fn the_advice_removes_a_finalizer_of_the_namespace(world: &World) -> Result<()> {
     const SPACE: &str = "dotterel-lab";
     create_space(world, ALICE, SPACE, "plain").await?;
     let finalizer = "controller.example.org/namespace-auth";

@@ -9,7 +9,7 @@ use crate::{
     findings::{findings, run_advice, run_as_platform_team},
 };
 
-pub async fn the_survey_reports_a_protection_that_the_class_forbids(world: &World) -> Result<()> {
+pub(crate) async fn the_survey_reports_a_protection_that_the_class_forbids(world: &World) -> Result<()> {
     const SPACE: &str = "whinchat-lab";
     world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(BOB), "protected": true}))).await?;
     let all = findings(run_as_platform_team(world, &["doctor", "-o", "json"]).await?)?;
@@ -22,7 +22,7 @@ pub async fn the_survey_reports_a_protection_that_the_class_forbids(world: &Worl
 }
 
 /// The plugin supports such users as kubectl does.
-pub async fn user_names_beyond_ascii_are_supported(world: &World) -> Result<()> {
+pub(crate) async fn user_names_beyond_ascii_are_supported(world: &World) -> Result<()> {
     const SPACE: &str = "juergen-lab";
     const OWNER: &str = "jürgen.groß@example.com";
     const GROUP: &str = "Domänen-Benutzer";

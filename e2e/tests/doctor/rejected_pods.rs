@@ -13,7 +13,7 @@ use crate::{
     workloads::{create_space, create_workload, deployment, pod_spec, workload},
 };
 
-pub async fn the_advice_raises_an_insufficient_quota(world: &World) -> Result<()> {
+pub(crate) async fn the_advice_raises_an_insufficient_quota(world: &World) -> Result<()> {
     const SPACE: &str = "osprey-lab";
     create_space(world, BOB, SPACE, "elastic").await?;
     let big = || pod_spec(&json!({"requests": {"cpu": "5"}}));
@@ -33,7 +33,7 @@ pub async fn the_advice_raises_an_insufficient_quota(world: &World) -> Result<()
     eventually("a pod that has room", SOON, || async { Ok((!pods().await?.is_empty()).then_some(())) }).await
 }
 
-pub async fn a_quota_that_cannot_be_raised(world: &World) -> Result<()> {
+pub(crate) async fn a_quota_that_cannot_be_raised(world: &World) -> Result<()> {
     const SPACE: &str = "plover-lab";
     create_space(world, CAROL, SPACE, "narrow").await?;
     for (kind, name) in [("StatefulSet", "db"), ("Job", "sums")] {
@@ -55,7 +55,7 @@ pub async fn a_quota_that_cannot_be_raised(world: &World) -> Result<()> {
     until_findings(world, CAROL, SPACE, expected).await
 }
 
-pub async fn a_quota_that_is_used_up(world: &World) -> Result<()> {
+pub(crate) async fn a_quota_that_is_used_up(world: &World) -> Result<()> {
     const SPACE: &str = "avocet-lab";
     create_space(world, ALICE, SPACE, "tiny").await?;
     create_workload(world, ALICE, &deployment(SPACE, "web", &pod_spec(&json!({})))).await?;
@@ -70,7 +70,7 @@ pub async fn a_quota_that_is_used_up(world: &World) -> Result<()> {
     until_findings(world, ALICE, SPACE, json!([refused, full])).await
 }
 
-pub async fn a_foreign_quota(world: &World) -> Result<()> {
+pub(crate) async fn a_foreign_quota(world: &World) -> Result<()> {
     const SPACE: &str = "curlew-lab";
     create_space(world, BOB, SPACE, "plain").await?;
     world.admin().create(&resource_quota(SPACE, "auditors-cap", &json!({"requests.cpu": "1"}))).await?;
@@ -89,7 +89,7 @@ pub async fn a_foreign_quota(world: &World) -> Result<()> {
     until_findings(world, BOB, SPACE, json!([expected])).await
 }
 
-pub async fn pods_without_values_that_a_foreign_quota_limits(world: &World) -> Result<()> {
+pub(crate) async fn pods_without_values_that_a_foreign_quota_limits(world: &World) -> Result<()> {
     const SPACE: &str = "dunlin-lab";
     create_space(world, CAROL, SPACE, "plain").await?;
     // For its own quotas the operator ensures that pods that set nothing get defaults.
@@ -104,7 +104,7 @@ pub async fn pods_without_values_that_a_foreign_quota_limits(world: &World) -> R
     until_findings(world, CAROL, SPACE, json!([expected])).await
 }
 
-pub async fn pods_outside_of_the_limits(world: &World) -> Result<()> {
+pub(crate) async fn pods_outside_of_the_limits(world: &World) -> Result<()> {
     const SPACE: &str = "godwit-lab";
     create_space(world, ALICE, SPACE, "measured").await?;
     create_workload(world, ALICE, &deployment(SPACE, "web", &pod_spec(&json!({"limits": {"cpu": "2"}})))).await?;
@@ -117,7 +117,7 @@ pub async fn pods_outside_of_the_limits(world: &World) -> Result<()> {
     until_findings(world, ALICE, SPACE, json!([expected])).await
 }
 
-pub async fn pods_below_the_security_level(world: &World) -> Result<()> {
+pub(crate) async fn pods_below_the_security_level(world: &World) -> Result<()> {
     const SPACE: &str = "kestrel-lab";
     create_space(world, BOB, SPACE, "hardened").await?;
     let mut exposed = pod_spec(&json!({}));

@@ -13,7 +13,7 @@ use crate::{
     workloads::create_space,
 };
 
-pub async fn a_ready_space_has_no_findings(world: &World) -> Result<()> {
+pub(crate) async fn a_ready_space_has_no_findings(world: &World) -> Result<()> {
     create_space(world, ALICE, "heron-lab", "plain").await?;
     until_findings(world, ALICE, "heron-lab", json!([])).await?;
     let output = world.cluster().kubectl_as(ALICE, &["dspace", "doctor", "heron-lab"]).await?.ok()?;
@@ -24,7 +24,7 @@ pub async fn a_ready_space_has_no_findings(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn the_advice_adopts_an_existing_namespace(world: &World) -> Result<()> {
+pub(crate) async fn the_advice_adopts_an_existing_namespace(world: &World) -> Result<()> {
     const SPACE: &str = "merlin-lab";
     world.admin().create(&namespace(SPACE, json!({}), json!({"openshift.io/requester": "mira@example.com"}))).await?;
     let created = world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(CAROL)}))).await?;
@@ -35,12 +35,12 @@ pub async fn the_advice_adopts_an_existing_namespace(world: &World) -> Result<()
     world.until_ready(SPACE).await.map(drop)
 }
 
-pub async fn a_missing_class(world: &World) -> Result<()> {
+pub(crate) async fn a_missing_class(world: &World) -> Result<()> {
     world.admin().create(&space("harrier-lab", json!({"className": "nowhere", "owner": user(CAROL)}))).await?;
     until_problem(world, "harrier-lab", &["SpaceClass nowhere does not exist"]).await.map(drop)
 }
 
-pub async fn the_advice_removes_a_finalizer_of_an_object(world: &World) -> Result<()> {
+pub(crate) async fn the_advice_removes_a_finalizer_of_an_object(world: &World) -> Result<()> {
     const SPACE: &str = "bittern-lab";
     create_space(world, ALICE, SPACE, "plain").await?;
     let metadata = json!({"name": "kept", "namespace": SPACE, "finalizers": ["example.org/archive"]});
@@ -60,7 +60,7 @@ pub async fn the_advice_removes_a_finalizer_of_an_object(world: &World) -> Resul
     world.until_gone(a_space(SPACE)).await
 }
 
-pub async fn the_advice_removes_an_unavailable_api(world: &World) -> Result<()> {
+pub(crate) async fn the_advice_removes_an_unavailable_api(world: &World) -> Result<()> {
     const SPACE: &str = "egret-lab";
     create_space(world, BOB, SPACE, "plain").await?;
     let unavailable = json!({
@@ -86,7 +86,7 @@ pub async fn the_advice_removes_an_unavailable_api(world: &World) -> Result<()> 
     world.until_gone_within(FINDING_TIMEOUT, a_space(SPACE)).await
 }
 
-pub async fn missing_objects_are_reported(world: &World) -> Result<()> {
+pub(crate) async fn missing_objects_are_reported(world: &World) -> Result<()> {
     const SPACE: &str = "snipe-lab";
     create_space(world, CAROL, SPACE, "plain").await?;
     world.stop_operator().await?;

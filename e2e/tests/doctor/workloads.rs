@@ -4,7 +4,7 @@ use anyhow::Result;
 use e2e::fixtures::{World, user};
 use serde_json::{Value, json};
 
-pub async fn create_classes(world: &World) -> Result<()> {
+pub(crate) async fn create_classes(world: &World) -> Result<()> {
     let edit = json!([{"name": "edit", "clusterRole": "edit"}]);
     let limits = json!([{
         "type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "100m"}, "defaultRequest": {"cpu": "10m"},
@@ -23,22 +23,22 @@ pub async fn create_classes(world: &World) -> Result<()> {
 }
 
 /// Creates a space of the given owner, and waits until it is ready.
-pub async fn create_space(world: &World, owner: &str, name: &str, class: &str) -> Result<()> {
+pub(crate) async fn create_space(world: &World, owner: &str, name: &str, class: &str) -> Result<()> {
     world.create_ready_space(name, json!({"className": class, "owner": user(owner)})).await.map(drop)
 }
 
 /// Creates a workload as the owner.
-pub async fn create_workload(world: &World, owner: &str, workload: &Value) -> Result<()> {
+pub(crate) async fn create_workload(world: &World, owner: &str, workload: &Value) -> Result<()> {
     world.actor(owner).await?.create(workload).await.map(drop)
 }
 
 /// A Deployment with one pod.
-pub fn deployment(space: &str, name: &str, pod_spec: &Value) -> Value {
+pub(crate) fn deployment(space: &str, name: &str, pod_spec: &Value) -> Value {
     workload("Deployment", space, name, pod_spec)
 }
 
 /// A Deployment, StatefulSet or Job with one pod, as an owner writes it.
-pub fn workload(kind: &str, space: &str, name: &str, pod_spec: &Value) -> Value {
+pub(crate) fn workload(kind: &str, space: &str, name: &str, pod_spec: &Value) -> Value {
     let version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
     let labels = json!({"app": name});
     let mut template = json!({"metadata": {"labels": labels}, "spec": pod_spec});
@@ -56,6 +56,6 @@ pub fn workload(kind: &str, space: &str, name: &str, pod_spec: &Value) -> Value 
 }
 
 /// A pod of one container with these resources.
-pub fn pod_spec(resources: &Value) -> Value {
+pub(crate) fn pod_spec(resources: &Value) -> Value {
     json!({"containers": [{"name": "web", "image": "nginx", "resources": resources}]})
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{class_spec, create_and_snapshot};
 
-pub async fn members_are_added_and_removed(world: &World) -> Result<()> {
+pub(crate) async fn members_are_added_and_removed(world: &World) -> Result<()> {
     create_and_snapshot(world, "peopled", "adam-peopled", "adam@example.com").await?;
     let admin = world.admin();
     let members = |members: Value| json!({"spec": {"members": members}});
@@ -32,7 +32,7 @@ pub async fn members_are_added_and_removed(world: &World) -> Result<()> {
     until_bound("developerspace-owner", vec!["adam@example.com"]).await.map(drop)
 }
 
-pub async fn contact_labels_follow_the_contact(world: &World) -> Result<()> {
+pub(crate) async fn contact_labels_follow_the_contact(world: &World) -> Result<()> {
     create_and_snapshot(world, "contacted", "bert-contacted", "bert@example.com").await?;
     let admin = world.admin();
     let labels = async |expected: Value| {
@@ -58,7 +58,7 @@ pub async fn contact_labels_follow_the_contact(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn the_owner_may_change(world: &World) -> Result<()> {
+pub(crate) async fn the_owner_may_change(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "inherited", "cara-inherited", "cara@example.com").await?;
     let group = json!({"kind": "Group", "name": "heirs"});
     world.admin().patch(a_space("cara-inherited"), json!({"spec": {"owner": group}})).await?;
@@ -69,7 +69,7 @@ pub async fn the_owner_may_change(world: &World) -> Result<()> {
     world.until_equal("cara-inherited", &expected).await
 }
 
-pub async fn the_class_may_change(world: &World) -> Result<()> {
+pub(crate) async fn the_class_may_change(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "moved-from", "dina-moved", "dina@example.com").await?;
     world.create_accepted_class("moved-to", class_spec()).await?;
     world.admin().patch(a_space("dina-moved"), json!({"spec": {"className": "moved-to"}})).await?;
@@ -82,7 +82,7 @@ pub async fn the_class_may_change(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()> {
+pub(crate) async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()> {
     world.create_accepted_class("popular", class_spec()).await?;
     let names: Vec<String> = (0..8).map(|number| format!("fan-{number}")).collect();
     for name in &names {
@@ -109,7 +109,7 @@ pub async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result
     Ok(())
 }
 
-pub async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
+pub(crate) async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "isolated", "fred-isolated", "fred@example.com").await?;
     let isolation = async |value: &str| {
         let patch = json!({"spec": {"network": {"isolation": value}}});
@@ -122,7 +122,7 @@ pub async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
 }
 
 /// A roleRef is immutable: the binding has to be replaced.
-pub async fn the_cluster_role_of_a_role_may_change(world: &World) -> Result<()> {
+pub(crate) async fn the_cluster_role_of_a_role_may_change(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "promoted", "gina-promoted", "gina@example.com").await?;
     let roles = json!([{"name": "edit", "clusterRole": "admin"}, {"name": "view", "clusterRole": "edit"}]);
     world.admin().patch(a_class("promoted"), json!({"spec": {"roles": roles}})).await?;
@@ -136,7 +136,7 @@ pub async fn the_cluster_role_of_a_role_may_change(world: &World) -> Result<()> 
     world.until_equal("gina-promoted", &expected).await
 }
 
-pub async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
+pub(crate) async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "kept", "hugo-kept", "hugo@example.com").await?;
     let admin = world.admin();
     let (hugo, kept) = (a_space("hugo-kept"), a_class("kept"));
@@ -179,7 +179,7 @@ pub async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
     ensure_equal("the class back", &world.snapshot("hugo-kept").await?, &before)
 }
 
-pub async fn a_reverted_change_restores_the_original_state(world: &World) -> Result<()> {
+pub(crate) async fn a_reverted_change_restores_the_original_state(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "tossed", "ines-tossed", "ines@example.com").await?;
     let admin = world.admin();
     let original = admin.get(a_space("ines-tossed")).await?["spec"].clone();

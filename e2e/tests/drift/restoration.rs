@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::create_and_snapshot;
 
-pub async fn edits_are_reverted(world: &World) -> Result<()> {
+pub(crate) async fn edits_are_reverted(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "edited", "uma-edited", "uma@example.com").await?;
     let admin = world.admin();
     let stranger = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory@example.com"}]);
@@ -30,7 +30,7 @@ pub async fn edits_are_reverted(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn deleted_objects_are_recreated(world: &World) -> Result<()> {
+pub(crate) async fn deleted_objects_are_recreated(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "deleted", "vera-deleted", "vera@example.com").await?;
     for kind in CHILDREN {
         for child in world.admin().list(kind, "vera-deleted").await? {
@@ -47,7 +47,7 @@ pub async fn deleted_objects_are_recreated(world: &World) -> Result<()> {
     world.until_equal("vera-deleted", &before).await
 }
 
-pub async fn labels_are_restored_and_foreign_labels_are_kept(world: &World) -> Result<()> {
+pub(crate) async fn labels_are_restored_and_foreign_labels_are_kept(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "stripped", "wanda-stripped", "wanda@example.com").await?;
     let foreign = json!({
         "labels": {"other.example.org/colour": "red"},
@@ -81,7 +81,7 @@ pub async fn labels_are_restored_and_foreign_labels_are_kept(world: &World) -> R
     world.until_equal("wanda-stripped", &expected).await
 }
 
-pub async fn foreign_objects_are_not_changed(world: &World) -> Result<()> {
+pub(crate) async fn foreign_objects_are_not_changed(world: &World) -> Result<()> {
     create_and_snapshot(world, "shared", "xenia-shared", "xenia@example.com").await?;
     let admin = world.admin();
     let forged = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "xenia-shared", "developerspace.dev/class": "shared"});
@@ -122,7 +122,7 @@ pub async fn foreign_objects_are_not_changed(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn the_metadata_of_the_namespace_is_restored(world: &World) -> Result<()> {
+pub(crate) async fn the_metadata_of_the_namespace_is_restored(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "labelled", "yara-labelled", "yara@example.com").await?;
     let admin = world.admin();
     let foreign = json!({"labels": {"other.example.org/cost": "high"}, "annotations": {"other.example.org/scanned": "yes"}});
@@ -143,7 +143,7 @@ pub async fn the_metadata_of_the_namespace_is_restored(world: &World) -> Result<
     Ok(())
 }
 
-pub async fn a_deleted_namespace_is_recreated(world: &World) -> Result<()> {
+pub(crate) async fn a_deleted_namespace_is_recreated(world: &World) -> Result<()> {
     let before = create_and_snapshot(world, "remade", "zoe-remade", "zoe@example.com").await?;
     let admin = world.admin();
     admin.create(&config_map("zoe-remade", "lost")).await?;

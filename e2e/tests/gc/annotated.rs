@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{ensure_exit, results};
 
-pub async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
+pub(crate) async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     let admin = world.admin();
     let sweeper = create_documented_account(world).await?;
     let expires = |when: &str| json!({"developerspace.dev/expires-at": when});
@@ -110,7 +110,7 @@ async fn ensure_account_changes_no_space(world: &World, sweeper: &Path) -> Resul
 }
 
 /// The policies allow every step of a space's end to the documented account.
-pub async fn the_documented_account_may_delete_due_spaces(world: &World) -> Result<()> {
+pub(crate) async fn the_documented_account_may_delete_due_spaces(world: &World) -> Result<()> {
     let sweeper = create_documented_account(world).await?;
     world.create_accepted_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;
     let spec = |ttl: &str| json!({"className": "fleeting", "owner": user("tilda@example.com"), "ttl": ttl});

@@ -41,7 +41,7 @@ async fn until_reported_as_expired(world: &World, name: &str) -> Result<()> {
         .map(drop)
 }
 
-pub async fn a_sweep_deletes_due_namespaces(world: &World) -> Result<()> {
+pub(crate) async fn a_sweep_deletes_due_namespaces(world: &World) -> Result<()> {
     world.create_accepted_class("swept", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let active = ["oskar-living", "oskar-too", "oskar-three"];
     for name in active {
@@ -100,7 +100,7 @@ pub async fn a_sweep_deletes_due_namespaces(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_failed_deletion_exits_with_1(world: &World) -> Result<()> {
+pub(crate) async fn a_failed_deletion_exits_with_1(world: &World) -> Result<()> {
     // This account may read and seal, but not delete.
     let rules = json!([
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
@@ -123,7 +123,7 @@ pub async fn a_failed_deletion_exits_with_1(world: &World) -> Result<()> {
 }
 
 /// A sweep as the operator relies on spaces and the UIDs in their status, whatever labels and annotations contain.
-pub async fn forged_ownership_metadata_deletes_nothing(world: &World) -> Result<()> {
+pub(crate) async fn forged_ownership_metadata_deletes_nothing(world: &World) -> Result<()> {
     let admin = world.admin();
     let real = world.create_ready_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
     let forged = json!({
@@ -154,7 +154,7 @@ pub async fn forged_ownership_metadata_deletes_nothing(world: &World) -> Result<
     Ok(())
 }
 
-pub async fn a_sweep_and_the_controller_run_concurrently(world: &World) -> Result<()> {
+pub(crate) async fn a_sweep_and_the_controller_run_concurrently(world: &World) -> Result<()> {
     const COUNT: usize = 20;
     let mut due = vec![];
     for number in 0..COUNT {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::spaces::{create_class_and_space, deletions, print_report, until_deleted_when_due};
 
-pub async fn an_expiring_space_is_warned_sealed_and_removed(world: &World) -> Result<()> {
+pub(crate) async fn an_expiring_space_is_warned_sealed_and_removed(world: &World) -> Result<()> {
     let name = "anna-brief";
     let lifetime = json!({"defaultTTL": "14s", "maxTTL": "1h", "warnBefore": ["8s", "4s"], "retainExpired": "8s"});
     let space = create_class_and_space(world, "brief", lifetime, name, json!({})).await?;
@@ -86,7 +86,7 @@ fn ensure_sealed_before(world: &World, name: &str, deletion: &AuditEntry) -> Res
     Ok(())
 }
 
-pub async fn ttl_never_is_capped_by_the_longest_life(world: &World) -> Result<()> {
+pub(crate) async fn ttl_never_is_capped_by_the_longest_life(world: &World) -> Result<()> {
     let space =
         create_class_and_space(world, "endless", json!({"allowNever": true, "maxTTL": "1h"}), "doro-endless", json!({"ttl": "never"}))
             .await?;
@@ -101,7 +101,7 @@ pub async fn ttl_never_is_capped_by_the_longest_life(world: &World) -> Result<()
     until_deleted_when_due(world, "doro-capped", due).await.map(drop)
 }
 
-pub async fn a_short_ttl_is_warned_immediately(world: &World) -> Result<()> {
+pub(crate) async fn a_short_ttl_is_warned_immediately(world: &World) -> Result<()> {
     let name = "falk-short";
     let space =
         create_class_and_space(world, "short", json!({"warnBefore": ["2d", "1h"], "retainExpired": "1h"}), name, json!({"ttl": "9s"}))
@@ -116,7 +116,7 @@ pub async fn a_short_ttl_is_warned_immediately(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn an_absolute_expiry_time_applies(world: &World) -> Result<()> {
+pub(crate) async fn an_absolute_expiry_time_applies(world: &World) -> Result<()> {
     let due = now().trunc_subsecs(0) + TimeDelta::seconds(15);
     let space =
         create_class_and_space(world, "absolute", json!({"maxTTL": "1h"}), "gerd-absolute", json!({"expiresAt": rfc3339(due)})).await?;
@@ -135,7 +135,7 @@ pub async fn an_absolute_expiry_time_applies(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_space_expires_without_its_class(world: &World) -> Result<()> {
+pub(crate) async fn a_space_expires_without_its_class(world: &World) -> Result<()> {
     let name = "irma-classless";
     let space = create_class_and_space(world, "vanishing", json!({"defaultTTL": "15s"}), name, json!({})).await?;
     world.admin().delete(a_class("vanishing")).await?;
@@ -144,7 +144,7 @@ pub async fn a_space_expires_without_its_class(world: &World) -> Result<()> {
     until_deleted_when_due(world, name, expires_at(&space)?).await.map(drop)
 }
 
-pub async fn three_hundred_spaces_expire_within_a_minute(world: &World) -> Result<()> {
+pub(crate) async fn three_hundred_spaces_expire_within_a_minute(world: &World) -> Result<()> {
     const COUNT: usize = 300;
     world.create_accepted_class("crowded", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let names: Vec<String> = (0..COUNT).map(|number| format!("crowd-{number:03}")).collect();

@@ -10,7 +10,7 @@ use crate::spaces::create_class_and_space;
 /// The notice of an end that a change brings nearer.
 const MIN_NOTICE: TimeDelta = TimeDelta::minutes(5);
 
-pub async fn a_removed_protection_gives_notice(world: &World) -> Result<()> {
+pub(crate) async fn a_removed_protection_gives_notice(world: &World) -> Result<()> {
     let name = "edda-protected";
     let lifetime = json!({"maxTTL": "1h", "allowProtected": true, "warnBefore": ["1m", "5s"]});
     let space = create_class_and_space(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
@@ -26,7 +26,7 @@ pub async fn a_removed_protection_gives_notice(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_shorter_lifetime_of_the_class_gives_notice(world: &World) -> Result<()> {
+pub(crate) async fn a_shorter_lifetime_of_the_class_gives_notice(world: &World) -> Result<()> {
     let name = "jupp-tightened";
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["10m", "6s"]});
     let space = create_class_and_space(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;

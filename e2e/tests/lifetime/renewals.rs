@@ -19,7 +19,7 @@ async fn renew(world: &World, name: &str, more: Value) -> Result<DateTime<Utc>> 
     Ok(at)
 }
 
-pub async fn a_renewal_resets_the_warnings(world: &World) -> Result<()> {
+pub(crate) async fn a_renewal_resets_the_warnings(world: &World) -> Result<()> {
     let name = "boris-renewed";
     let lifetime = json!({"defaultTTL": "14s", "maxTTL": "1h", "warnBefore": ["7s"]});
     create_class_and_space(world, "renewed", lifetime, name, json!({})).await?;
@@ -45,7 +45,7 @@ pub async fn a_renewal_resets_the_warnings(world: &World) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_renewal_in_the_future_counts_later(world: &World) -> Result<()> {
+pub(crate) async fn a_renewal_in_the_future_counts_later(world: &World) -> Result<()> {
     let name = "conny-future";
     let space = create_class_and_space(world, "future", json!({"defaultTTL": "1h"}), name, json!({})).await?;
     // A renewal up to a minute ahead of the operator's clock counts at once. This one is further ahead, and counts once it is within that minute.
@@ -59,7 +59,7 @@ pub async fn a_renewal_in_the_future_counts_later(world: &World) -> Result<()> {
     world.until_ready(name).await.map(drop)
 }
 
-pub async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()> {
+pub(crate) async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()> {
     let name = "heidi-capped";
     let space = create_class_and_space(world, "capped", json!({"defaultTTL": "30s", "maxLifetime": "40s"}), name, json!({})).await?;
     let born = created_at(&space)?;
@@ -75,7 +75,7 @@ pub async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()
 }
 
 /// Sends renewals within 50 ms of the expiry: each is refused, or it counts.
-pub async fn renewals_around_the_expiry_are_not_lost(world: &World) -> Result<()> {
+pub(crate) async fn renewals_around_the_expiry_are_not_lost(world: &World) -> Result<()> {
     const COUNT: i64 = 100;
     world.create_accepted_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let create = async |number: i64| {

@@ -13,7 +13,7 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// Creates a class that has only one role and a lifetime, and one space of it, and waits until the space is ready.
-pub async fn create_class_and_space(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
+pub(crate) async fn create_class_and_space(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
     world.create_accepted_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
     let mut spec = spec;
     spec["className"] = json!(class);
@@ -22,7 +22,7 @@ pub async fn create_class_and_space(world: &World, class: &str, lifetime: Value,
 }
 
 /// The deletions of the resource that the operator requested and that were granted, by name.
-pub fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<AuditEntry>>> {
+pub(crate) fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<AuditEntry>>> {
     let mut found: BTreeMap<String, Vec<AuditEntry>> = BTreeMap::new();
     for entry in world.cluster().audit().read()? {
         if entry.user == operator::USER && entry.verb == "delete" && entry.resource == resource && entry.code < 300 {
@@ -33,7 +33,7 @@ pub fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<A
 }
 
 /// Waits until the namespace no longer exists, and checks that its deletion was requested once, and not before `due`.
-pub async fn until_deleted_when_due(world: &World, name: &str, due: DateTime<Utc>) -> Result<AuditEntry> {
+pub(crate) async fn until_deleted_when_due(world: &World, name: &str, due: DateTime<Utc>) -> Result<AuditEntry> {
     world.until_gone_within(LIFETIME_TIMEOUT, a_namespace(name)).await?;
     let deletion = eventually(&format!("the deletion of {name} in the audit log"), SOON, || async {
         Ok(deletions(world, "namespaces")?.remove(name))
@@ -46,6 +46,6 @@ pub async fn until_deleted_when_due(world: &World, name: &str, due: DateTime<Utc
 }
 
 #[allow(clippy::print_stderr, reason = "the measurement is shown with --nocapture")]
-pub fn print_report(text: &str) {
+pub(crate) fn print_report(text: &str) {
     eprintln!("{text}");
 }

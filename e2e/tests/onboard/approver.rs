@@ -23,7 +23,7 @@ use crate::{
 const HOUR: i32 = 60 * 60;
 
 /// A portal may create spaces for others, and may approve nothing.
-pub async fn a_portal_gets_certificates_for_others(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_portal_gets_certificates_for_others(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "clover-lab";
     let file = setup.kubeconfig_path("olga")?;
     let arguments = ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
@@ -35,7 +35,7 @@ pub async fn a_portal_gets_certificates_for_others(setup: &OnboardingSetup) -> R
 }
 
 /// A user with self-service gets a certificate for their own space, too.
-pub async fn owners_get_certificates_for_their_own_spaces(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn owners_get_certificates_for_their_own_spaces(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "shuttle-lab";
     let file = setup.kubeconfig_path("uwe-by-certificate")?;
     setup.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
@@ -89,7 +89,7 @@ impl ForgedRequest<'_> {
 }
 
 /// Each request is by a user who may create requests, and is wrong in one respect.
-pub async fn invalid_requests_are_denied(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn invalid_requests_are_denied(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "spindle-lab";
     setup.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     let valid = || ForgedRequest { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..ForgedRequest::default() };

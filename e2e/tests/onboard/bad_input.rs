@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// An error in the access to the cluster is reported.
-pub async fn an_unusable_cluster_is_reported(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_unusable_cluster_is_reported(setup: &OnboardingSetup) -> Result<()> {
     let folder = setup.folder("kubeconfigs")?;
     let unreachable = folder.join("unreachable");
     let server = format!("https://127.0.0.1:{}", ports::free()?);
@@ -103,7 +103,7 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
 ];
 
 /// Each invalid request is reported.
-pub async fn an_invalid_request_is_reported(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_invalid_request_is_reported(setup: &OnboardingSetup) -> Result<()> {
     for (index, (what, caller, arguments, expected_text)) in REQUESTS.into_iter().enumerate() {
         let file = setup.kubeconfig_path(&format!("request-{index}"))?;
         let arguments = [&["onboard"], arguments, &["-o", &file]].concat();
@@ -118,7 +118,7 @@ pub async fn an_invalid_request_is_reported(setup: &OnboardingSetup) -> Result<(
 }
 
 /// A file that cannot be written is reported before anything is created.
-pub async fn an_unwritable_file_is_reported(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_unwritable_file_is_reported(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "willow-lab";
     let other_cluster = PathBuf::from(setup.kubeconfig_path("of-another-cluster")?);
     fs::copy(setup.cluster.kubeconfig(), &other_cluster)?;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The contents of a certificate.
-pub struct IssuedCertificate {
+pub(crate) struct IssuedCertificate {
     /// The subject, for example `CN=nadia@example.com`.
     pub subject: String,
     /// The signer's name.
@@ -30,7 +30,7 @@ pub struct IssuedCertificate {
 
 impl IssuedCertificate {
     /// Reads the certificate in a user entry of a kubeconfig.
-    pub fn from_user(user: &Value) -> Result<Self> {
+    pub(crate) fn from_user(user: &Value) -> Result<Self> {
         let data = user["client-certificate-data"].as_str().context("the user has no certificate")?;
         ensure!(user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(), "the user has something else");
         let pem = STANDARD.decode(data).context("the certificate is not base64")?;
@@ -56,7 +56,7 @@ impl IssuedCertificate {
 }
 
 /// A user who may approve does so, and the newcomer's kubectl works.
-pub async fn a_help_desk_issues_a_certificate(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_help_desk_issues_a_certificate(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "orchid-lab";
     let file = setup.kubeconfig_path("nadia")?;
     let arguments =
@@ -91,7 +91,7 @@ pub async fn a_help_desk_issues_a_certificate(setup: &OnboardingSetup) -> Result
 }
 
 /// The command adds to an existing kubeconfig, whose other entries still work.
-pub async fn an_existing_kubeconfig_is_extended(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_existing_kubeconfig_is_extended(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "fern-lab";
     let file = setup.kubeconfig_path("selma")?;
     fs::copy(setup.cluster.kubeconfig_of(RITA), &file)?;
@@ -108,7 +108,7 @@ pub async fn an_existing_kubeconfig_is_extended(setup: &OnboardingSetup) -> Resu
 }
 
 /// No user approves the request: the command ends with one sentence, which names the remaining ways.
-pub async fn a_request_without_an_approval_ends_with_an_error(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_request_without_an_approval_ends_with_an_error(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "moss-lab";
     let file = setup.kubeconfig_path("tomas")?;
     // The space is ready, so that the whole timeout is for the certificate.
@@ -121,7 +121,7 @@ pub async fn a_request_without_an_approval_ends_with_an_error(setup: &Onboarding
 }
 
 /// A user who may approve denies the request.
-pub async fn a_denied_request_ends_with_an_error(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_denied_request_ends_with_an_error(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "ivy-lab";
     let file = setup.kubeconfig_path("ulrike")?;
     let arguments = ["onboard", "ulrike@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
@@ -138,7 +138,7 @@ pub async fn a_denied_request_ends_with_an_error(setup: &OnboardingSetup) -> Res
 }
 
 /// The space ends while the command waits for an approval: a certificate that is approved afterwards is of no use, and is not handed over.
-pub async fn a_space_that_expires_meanwhile_grants_no_access(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_space_that_expires_meanwhile_grants_no_access(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "cactus-lab";
     let file = setup.kubeconfig_path("boris")?;
     let arguments = ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];

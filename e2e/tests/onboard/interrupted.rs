@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The command is killed when the space is ready and the request is not approved yet.
-pub async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "harbor-lab";
     let file = setup.kubeconfig_path("wanda")?;
     let arguments = ["onboard", "wanda@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
@@ -39,7 +39,7 @@ pub async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(se
 
 /// The command is killed when only the space exists, which has not been reconciled yet. The operator is stopped, so no other scenario may run
 /// meanwhile.
-pub async fn a_command_killed_while_the_operator_is_stopped_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_command_killed_while_the_operator_is_stopped_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "lagoon-lab";
     let file = setup.kubeconfig_path("xenia")?;
     let arguments = ["onboard", "xenia@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];

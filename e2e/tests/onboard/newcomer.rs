@@ -16,7 +16,7 @@ use e2e::{
 use crate::{people::FOREIGN, setup::OnboardingSetup};
 
 /// A user with the given kubeconfig.
-pub struct Newcomer<'a> {
+pub(crate) struct Newcomer<'a> {
     setup: &'a OnboardingSetup,
     kubeconfig: &'a str,
     id_token: Option<PathBuf>,
@@ -24,23 +24,23 @@ pub struct Newcomer<'a> {
 }
 
 impl<'a> Newcomer<'a> {
-    pub fn new(setup: &'a OnboardingSetup, kubeconfig: &'a str) -> Self {
+    pub(crate) fn new(setup: &'a OnboardingSetup, kubeconfig: &'a str) -> Self {
         Self { setup, kubeconfig, id_token: None, plugin: None }
     }
 
     /// The same user after a login in the browser: the token is in that file, for `kubectl oidc-login` to find.
-    pub fn logged_in(self, id_token: &Path) -> Self {
+    pub(crate) fn logged_in(self, id_token: &Path) -> Self {
         Self { id_token: Some(id_token.to_owned()), ..self }
     }
 
     /// The same user with the plugin installed.
-    pub fn with_plugin(self) -> Result<Self> {
+    pub(crate) fn with_plugin(self) -> Result<Self> {
         let plugin = binaries::own("kubectl-dspace")?.parent().context("the plugin is in no folder")?.to_owned();
         Ok(Self { plugin: Some(plugin), ..self })
     }
 
     /// Runs kubectl.
-    pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         let home = tempfile::tempdir().context("no empty home could be made")?;
         let inherited = env::var_os("PATH").unwrap_or_default();
         let programs = [self.setup.program_folder()?, self.setup.cluster.programs().to_owned()];
@@ -55,7 +55,7 @@ impl<'a> Newcomer<'a> {
     }
 
     /// Waits until the user has access, for kubeconfigs that the plugin has not tried itself.
-    pub async fn until_access(&self) -> Result<()> {
+    pub(crate) async fn until_access(&self) -> Result<()> {
         eventually("a newcomer to be let in", SOON, || async {
             let output = self.kubectl(&["auth", "can-i", "create", "deployments"]).await?.ok()?;
             ensure!(output.trim() == "yes", "kubectl says {output}");
@@ -65,7 +65,7 @@ impl<'a> Newcomer<'a> {
     }
 
     /// The user creates a Deployment without a namespace argument, and it is in their space. They can create none anywhere else, nor see the cluster.
-    pub async fn ensure_access_only_to(&self, space: &str) -> Result<()> {
+    pub(crate) async fn ensure_access_only_to(&self, space: &str) -> Result<()> {
         self.kubectl(&["create", "deployment", "hello", "--image=nginx"]).await?.ok()?;
         ensure!(self.setup.has_deployment(space, "hello").await?, "the Deployment is not in {space}");
         let listed = self.kubectl(&["get", "deployments", "-o", "name"]).await?.ok()?;
@@ -82,7 +82,7 @@ impl<'a> Newcomer<'a> {
     }
 
     /// Checks that the command is refused for lack of rights.
-    pub async fn forbidden(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) async fn forbidden(&self, arguments: &[&str]) -> Result<()> {
         let output = self.kubectl(arguments).await?;
         let command = output.command.clone();
         let message = output.refused()?;

@@ -21,7 +21,7 @@ use crate::{
 const LOGIN: &str = include_str!("kubectl-oidc_login.sh");
 
 /// Installs the replacement of kubelogin where a newcomer's kubectl finds it.
-pub fn install_login(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) fn install_login(setup: &OnboardingSetup) -> Result<()> {
     let program = setup.program_folder()?.join("kubectl-oidc_login");
     fs::write(&program, LOGIN).with_context(|| format!("{} could not be written", program.display()))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
@@ -36,7 +36,7 @@ async fn log_in(setup: &OnboardingSetup, name: &str, subject: &str) -> Result<Pa
 }
 
 /// The file only describes the login. The login gives the owner access, under the name that the API server derives from it.
-pub async fn an_owner_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_owner_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "comet-lab";
     let (file, owner) = (setup.kubeconfig_path("erin")?, format!("{PREFIX}erin@example.com"));
     let arguments = ["onboard", &owner, "--class", "observatory", "--name", SPACE, "--auth", "oidc", "-o", &file];
@@ -86,7 +86,7 @@ fn ensure_login_configuration(user: &Value, issuer: &str) -> Result<()> {
 }
 
 /// A group of the issuer's owns a space, under the name that the API server derives from it; each of its members has access.
-pub async fn a_group_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_group_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "nebula-lab";
     let (file, owner) = (setup.kubeconfig_path("astronomers")?, format!("Group:{PREFIX}astronomers"));
     setup.dspace(SVEN, &["onboard", &owner, "--class", "observatory", "--name", SPACE, "--auth", "oidc", "-o", &file]).await?.ok()?;
@@ -100,7 +100,7 @@ pub async fn a_group_has_access_after_a_login(setup: &OnboardingSetup) -> Result
 }
 
 /// The most common mistake: the owner's name lacks the prefix. The command warns of it, and the login has no access.
-pub async fn a_name_without_its_prefix_causes_a_warning(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_name_without_its_prefix_causes_a_warning(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "meadow-lab";
     let file = setup.kubeconfig_path("frida")?;
     // The class names no issuer: the command line does.
@@ -127,7 +127,7 @@ pub async fn a_name_without_its_prefix_causes_a_warning(setup: &OnboardingSetup)
 }
 
 /// The API server verifies tokens: it rejects a token that was tampered with, and one for an address that is not verified.
-pub async fn an_invalid_token_is_refused(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_invalid_token_is_refused(setup: &OnboardingSetup) -> Result<()> {
     let (erin, frida) = (setup.issuer.login(ERIN).await?, setup.issuer.login(FRIDA).await?);
     let valid_kubeconfig = setup.write_kubeconfig("erins-own", &erin)?;
     eventually("the API server to know the issuer", SOON, || async {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The printed command grants the access.
-pub async fn an_owner_reads_and_renews_after_the_printed_command(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn an_owner_reads_and_renews_after_the_printed_command(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "violet-lab";
     let file = setup.kubeconfig_path("viola")?;
     let arguments = ["onboard", "viola@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
@@ -42,7 +42,7 @@ pub async fn an_owner_reads_and_renews_after_the_printed_command(setup: &Onboard
 }
 
 /// The command does not onboard a member into a space of another owner.
-pub async fn a_member_is_not_onboarded_into_a_space_of_another(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_member_is_not_onboarded_into_a_space_of_another(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "yarrow-dev";
     let member = json!({"kind": "User", "name": "yarrow@example.com", "role": "edit"});
     setup.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("mallory@example.com"), "members": [member]})).await?;

@@ -4,33 +4,33 @@ use e2e::{User, fixtures::cluster_role, oidc::Person};
 use serde_json::{Value, json};
 
 /// The public client at the issuer.
-pub const CLIENT: &str = "kubectl-login";
+pub(crate) const CLIENT: &str = "kubectl-login";
 /// The prefix that the API server adds to names from the issuer.
-pub const PREFIX: &str = "oidc:";
+pub(crate) const PREFIX: &str = "oidc:";
 /// Creates spaces for others, requests certificates and approves them: a help desk.
-pub const RITA: &str = "rita@example.com";
+pub(crate) const RITA: &str = "rita@example.com";
 /// Creates spaces for others and requests certificates, which another user has to approve: a portal.
-pub const SVEN: &str = "sven@example.com";
+pub(crate) const SVEN: &str = "sven@example.com";
 /// Creates spaces for others and gets tokens of ServiceAccounts: the team that runs the pipelines.
-pub const TILDA: &str = "tilda@example.com";
+pub(crate) const TILDA: &str = "tilda@example.com";
 /// Has self-service for spaces of the class `standard`, and may request certificates for himself.
-pub const UWE: &str = "uwe@example.com";
+pub(crate) const UWE: &str = "uwe@example.com";
 /// Has self-service for spaces of the class `standard`, and may request certificates for herself.
-pub const VERA: &str = "vera@example.com";
+pub(crate) const VERA: &str = "vera@example.com";
 /// Has no rights.
-pub const WALT: &str = "walt@example.com";
+pub(crate) const WALT: &str = "walt@example.com";
 /// A space of an owner who is none of these users.
-pub const FOREIGN: &str = "zither-hall";
+pub(crate) const FOREIGN: &str = "zither-hall";
 
 /// Erin at the issuer.
-pub const ERIN: &str = "uid-31";
+pub(crate) const ERIN: &str = "uid-31";
 /// Frida at the issuer.
-pub const FRIDA: &str = "uid-32";
+pub(crate) const FRIDA: &str = "uid-32";
 /// Gerda at the issuer, whose address is not verified.
-pub const GERDA: &str = "uid-33";
+pub(crate) const GERDA: &str = "uid-33";
 
 /// The users who can log in at the issuer.
-pub fn login_users() -> Vec<Person> {
+pub(crate) fn login_users() -> Vec<Person> {
     vec![
         Person::new(ERIN, "erin@example.com", &["astronomers"]),
         Person::new(FRIDA, "frida@example.com", &["florists"]),
@@ -39,7 +39,7 @@ pub fn login_users() -> Vec<Person> {
 }
 
 /// The users who have a token.
-pub fn token_users() -> Vec<User> {
+pub(crate) fn token_users() -> Vec<User> {
     vec![
         User::new(RITA, &["help-desk"]),
         User::new(SVEN, &["portal"]),
@@ -51,7 +51,7 @@ pub fn token_users() -> Vec<User> {
 }
 
 /// The ClusterRoles of the users.
-pub fn role_assignments() -> [(&'static str, &'static str); 10] {
+pub(crate) fn role_assignments() -> [(&'static str, &'static str); 10] {
     [
         (RITA, "developerspace-editor"),
         (RITA, "certifies"),
@@ -67,7 +67,7 @@ pub fn role_assignments() -> [(&'static str, &'static str); 10] {
 }
 
 /// The ClusterRoles that are not shipped, which grant far less than an administrator has.
-pub fn roles() -> [Value; 2] {
+pub(crate) fn roles() -> [Value; 2] {
     let certificates = "certificates.k8s.io";
     [
         cluster_role(
@@ -87,7 +87,7 @@ pub fn roles() -> [Value; 2] {
 }
 
 /// The spec of a class with the given `access`.
-pub fn class_spec(access: &Value) -> Value {
+pub(crate) fn class_spec(access: &Value) -> Value {
     json!({
         "ownerRole": "edit",
         "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],

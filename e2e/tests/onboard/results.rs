@@ -7,7 +7,7 @@ use e2e::command::Output;
 use serde_json::Value;
 
 /// Checks that a command failed as required: exit code 1, nothing on standard output, and one line that begins with `error: `. Returns that line.
-pub fn error_sentence(output: &Output) -> Result<String> {
+pub(crate) fn error_sentence(output: &Output) -> Result<String> {
     let all = format!("`{}` ended with {:?}:\n{}{}", output.command, output.code, output.stdout, output.stderr);
     ensure!(output.code == Some(1), "exit code 1 was expected; {all}");
     ensure!(!output.stderr.contains("panicked"), "it panicked; {all}");
@@ -19,7 +19,7 @@ pub fn error_sentence(output: &Output) -> Result<String> {
 }
 
 /// Checks that nothing was written: no file, and no partial file in the same folder.
-pub fn ensure_nothing_written(file: &str) -> Result<()> {
+pub(crate) fn ensure_nothing_written(file: &str) -> Result<()> {
     let folder = Path::new(file).parent().context("the file is in no folder")?;
     let found: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     ensure!(found.is_empty(), "{} is not empty: {found:?}", folder.display());
@@ -27,7 +27,7 @@ pub fn ensure_nothing_written(file: &str) -> Result<()> {
 }
 
 /// Checks a kubeconfig that was written: only its owner may read it, and its context has the space as its namespace. Returns its user's entry.
-pub fn check_kubeconfig(file: &str, space: &str) -> Result<Value> {
+pub(crate) fn check_kubeconfig(file: &str, space: &str) -> Result<Value> {
     let mode = fs::metadata(file).with_context(|| format!("{file} was not written"))?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "{file} has mode {mode:o}");
     let document: Value = serde_saphyr::from_str(&fs::read_to_string(file)?).with_context(|| format!("{file} is no YAML"))?;

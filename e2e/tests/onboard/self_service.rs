@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From the creation of a space to its deletion, with no more than the shipped role.
-pub async fn self_service_users_manage_their_own_spaces(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "loom-lab";
     let output = setup.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     ensure!(output.contains("ready"), "it says {output}");
@@ -52,7 +52,7 @@ async fn subjects(setup: &OnboardingSetup, space: &str) -> Result<Vec<Value>> {
 }
 
 /// The policies refuse, and the plugin explains the reason.
-pub async fn spaces_of_others_cannot_be_changed(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn spaces_of_others_cannot_be_changed(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "kiln-lab";
     setup.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "potters", "--member", "view=arne@example.com"]).await?.ok()?;
     let before = setup.until_ready(SPACE).await?;

@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use crate::people::{CLIENT, FOREIGN, PREFIX, class_spec, login_users, role_assignments, roles, token_users};
 
 /// The environment of a scenario. Fields are dropped in this order, so that nothing outlives its dependencies.
-pub struct OnboardingSetup {
+pub(crate) struct OnboardingSetup {
     approver: Mutex<Option<Process>>,
     pub operator: Operator,
     pub admin: Actor,
@@ -35,7 +35,7 @@ pub struct OnboardingSetup {
 
 impl OnboardingSetup {
     /// Sets up the cluster, with further arguments for kube-controller-manager, which signs certificates.
-    pub async fn start(controller_manager_args: &[&str]) -> Result<Self> {
+    pub(crate) async fn start(controller_manager_args: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dspace-onboard-").tempdir().context("no temporary folder could be made")?;
         let issuer = Issuer::start(CLIENT, login_users()).await?;
         // JSON is YAML, too.
@@ -81,7 +81,7 @@ impl OnboardingSetup {
     }
 
     /// Waits until an object meets `probe`.
-    pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub(crate) async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> bool) -> Result<Value> {
         self.admin
             .until(SOON, what, at, |object| {
                 ensure!(probe(object), "it is {object}");
@@ -91,33 +91,33 @@ impl OnboardingSetup {
     }
 
     /// Waits until an object no longer exists.
-    pub async fn until_gone(&self, at: At<'_>) -> Result<()> {
+    pub(crate) async fn until_gone(&self, at: At<'_>) -> Result<()> {
         self.admin.until_gone(SOON, at).await
     }
 
     /// Waits until a space is ready for its current spec.
-    pub async fn until_ready(&self, name: &str) -> Result<Value> {
+    pub(crate) async fn until_ready(&self, name: &str) -> Result<Value> {
         self.until("to be ready", a_space(name), |space| is_observed(space) && holds(space, "Ready")).await
     }
 
     /// Creates a space as the administrator, and waits until it is ready.
-    pub async fn create_ready_space(&self, name: &str, spec: Value) -> Result<Value> {
+    pub(crate) async fn create_ready_space(&self, name: &str, spec: Value) -> Result<Value> {
         self.admin.create(&space(name, spec)).await?;
         self.until_ready(name).await
     }
 
     /// Runs `kubectl dspace …` as a user with a token.
-    pub async fn dspace(&self, user: &str, arguments: &[&str]) -> Result<Output> {
+    pub(crate) async fn dspace(&self, user: &str, arguments: &[&str]) -> Result<Output> {
         self.dspace_with(&self.cluster.kubeconfig_of(user), arguments).await
     }
 
     /// Runs `kubectl dspace …` with any kubeconfig.
-    pub async fn dspace_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+    pub(crate) async fn dspace_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
         self.cluster.kubectl_with(kubeconfig, &[&["dspace"], arguments].concat(), None).await
     }
 
     /// Runs the plugin in the background as a user with a token, so that it can be killed.
-    pub fn dspace_in_background(&self, user: &str, arguments: &[&str]) -> Result<Process> {
+    pub(crate) fn dspace_in_background(&self, user: &str, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(binaries::own("kubectl-dspace")?);
         command.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig_of(user));
         let name = arguments.get(1).copied().unwrap_or("dspace");
@@ -125,37 +125,37 @@ impl OnboardingSetup {
     }
 
     /// A folder that contains only the files of a scenario.
-    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder).with_context(|| format!("{} could not be made", folder.display()))?;
         Ok(folder)
     }
 
     /// The path for a kubeconfig, in a folder of its own.
-    pub fn kubeconfig_path(&self, name: &str) -> Result<String> {
+    pub(crate) fn kubeconfig_path(&self, name: &str) -> Result<String> {
         Ok(self.folder(name)?.join("kubeconfig").to_string_lossy().into_owned())
     }
 
     /// The folder of the programs that a newcomer has in addition to kubectl: none, unless a scenario adds some.
-    pub fn program_folder(&self) -> Result<PathBuf> {
+    pub(crate) fn program_folder(&self) -> Result<PathBuf> {
         self.folder("bin")
     }
 
     /// A kubeconfig with the given token.
-    pub fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
+    pub(crate) fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let file = self.folder("tokens")?.join(name);
         kubeconfig::write(&file, self.cluster.server(), Some(&self.cluster.authority()), name, &Credential::Token(token))?;
         Ok(file)
     }
 
     /// All requests for certificates for a space.
-    pub async fn certificate_requests(&self, space: &str) -> Result<Vec<CertificateSigningRequest>> {
+    pub(crate) async fn certificate_requests(&self, space: &str) -> Result<Vec<CertificateSigningRequest>> {
         let api: Api<CertificateSigningRequest> = Api::all(self.cluster.client().await?);
         Ok(api.list(&ListParams::default().labels(&format!("developerspace.dev/space={space}"))).await?.items)
     }
 
     /// Waits for a request without a decision, other than `known`, and returns its name.
-    pub async fn until_open_request(&self, space: &str, known: &str) -> Result<String> {
+    pub(crate) async fn until_open_request(&self, space: &str, known: &str) -> Result<String> {
         eventually(&format!("a request for a certificate for {space}"), SOON, || async {
             let is_open = |request: &CertificateSigningRequest| {
                 request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
@@ -167,7 +167,7 @@ impl OnboardingSetup {
     }
 
     /// Runs the approver from here on, as config/approver does: with its account and no more than its rights.
-    pub async fn start_approver(&self) -> Result<()> {
+    pub(crate) async fn start_approver(&self) -> Result<()> {
         const NAMESPACE: &str = "developerspace-system";
         const NAME: &str = "developerspace-approver";
         let manifests = binaries::repository().join("config/approver").to_string_lossy().into_owned();
@@ -182,7 +182,7 @@ impl OnboardingSetup {
     }
 
     /// Checks that the processes outside of the cluster still run.
-    pub async fn ensure_processes_run(&mut self) -> Result<()> {
+    pub(crate) async fn ensure_processes_run(&mut self) -> Result<()> {
         self.operator.check_alive()?;
         match self.approver.lock().await.as_mut() {
             Some(approver) => approver.check_alive(),
@@ -191,20 +191,20 @@ impl OnboardingSetup {
     }
 
     /// Events about a space.
-    pub async fn events_about(&self, space: &str, reason: &str) -> Result<Vec<Value>> {
+    pub(crate) async fn events_about(&self, space: &str, reason: &str) -> Result<Vec<Value>> {
         let events = self.admin.list("Event", "default").await?;
         let is_meant = |event: &Value| event["reason"] == reason && text(event, "/regarding/name") == space;
         Ok(events.into_iter().filter(is_meant).collect())
     }
 
     /// Returns true if the Deployment exists.
-    pub async fn has_deployment(&self, namespace: &str, name: &str) -> Result<bool> {
+    pub(crate) async fn has_deployment(&self, namespace: &str, name: &str) -> Result<bool> {
         Ok(self.admin.list("Deployment", namespace).await?.iter().any(|deployment| name_of(deployment) == name))
     }
 }
 
 /// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this machine.
-pub fn warns_only_of_the_address(stderr: &str) -> bool {
+pub(crate) fn warns_only_of_the_address(stderr: &str) -> bool {
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
     matches!(warnings.as_slice(), [one] if one.contains("is reachable only from this machine"))
 }

@@ -24,7 +24,7 @@ const EXPIRY_TIMEOUT: Duration = Duration::from_secs(180);
 const NO_SIGNER: &str = "--controllers=-certificatesigningrequest-signing-controller";
 
 /// The certificate may end sooner than requested. It works until then, and the API server rejects it afterwards.
-pub async fn a_short_lived_certificate_works_until_it_expires() -> Result<()> {
+pub(crate) async fn a_short_lived_certificate_works_until_it_expires() -> Result<()> {
     const SPACE: &str = "dawn-lab";
     let setup = OnboardingSetup::start(&[SHORT_SIGNING_DURATION]).await?;
     let file = setup.kubeconfig_path("igor")?;
@@ -51,7 +51,7 @@ pub async fn a_short_lived_certificate_works_until_it_expires() -> Result<()> {
 }
 
 /// As on some hosted clusters: the request is approved, and never signed.
-pub async fn a_request_without_a_signature_ends_with_an_error() -> Result<()> {
+pub(crate) async fn a_request_without_a_signature_ends_with_an_error() -> Result<()> {
     const SPACE: &str = "dusk-lab";
     let setup = OnboardingSetup::start(&[NO_SIGNER]).await?;
     let file = setup.kubeconfig_path("jana")?;

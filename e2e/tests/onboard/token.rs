@@ -29,7 +29,7 @@ fn claims(user: &Value) -> Result<Value> {
 }
 
 /// The pipeline deploys into its space and nowhere else, as long as its account exists.
-pub async fn a_pipeline_gets_a_token_that_expires(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_pipeline_gets_a_token_that_expires(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "anvil-works";
     let file = setup.kubeconfig_path("petra")?;
     let arguments = ["onboard", "petra@example.com", "--class", "foundry", "--name", SPACE, "--ttl", "1h", "--auth", "token", "-o", &file];
@@ -67,7 +67,7 @@ pub async fn a_pipeline_gets_a_token_that_expires(setup: &OnboardingSetup) -> Re
 }
 
 /// The right to create spaces for others does not include the right to get tokens in them.
-pub async fn a_token_requires_rights_in_the_space(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_token_requires_rights_in_the_space(setup: &OnboardingSetup) -> Result<()> {
     let file = setup.kubeconfig_path("quentin")?;
     let arguments = ["onboard", "quentin@example.com", "--class", "foundry", "--name", "bellows-works", "--auth", "token", "-o", &file];
     let sentence = error_sentence(&setup.dspace(RITA, &arguments).await?)?;
@@ -76,7 +76,7 @@ pub async fn a_token_requires_rights_in_the_space(setup: &OnboardingSetup) -> Re
 }
 
 /// A member gets a token only if it is asked for. The token has the role of the member, and none that its account has in addition.
-pub async fn a_token_for_a_member_has_the_role_of_the_member(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_token_for_a_member_has_the_role_of_the_member(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "chisel-works";
     let bruno = json!({"kind": "User", "name": "bruno@example.com", "role": "view"});
     let spec = json!({"className": "foundry", "owner": user("oona@example.com"), "members": [bruno]});

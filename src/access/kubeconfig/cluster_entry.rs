@@ -11,7 +11,7 @@ use crate::{access::encoding::base64, api::ServerAccess};
 /// The cluster entry: that of the kubeconfig in use, with the settings of the class. Files are embedded, so that the result can be passed on to
 /// another user. If the class sets the address, the administrator's own proxy, TLS server name and `insecure-skip-tls-verify` are omitted. A password
 /// of a proxy is always omitted.
-pub fn cluster_entry(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
+pub(crate) fn cluster_entry(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
     let mut entry = json!({"server": endpoint.server.as_deref().map(without_userinfo)});
     let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
         (Some(data), _) => Some(data.clone()),
@@ -56,7 +56,7 @@ fn without_userinfo(url: &str) -> String {
 }
 
 /// Returns true if the address of a kubeconfig entry reaches the machine that it is on, and no other.
-pub fn is_loopback(cluster: &Value) -> bool {
+pub(crate) fn is_loopback(cluster: &Value) -> bool {
     let server = cluster["server"].as_str().and_then(|server| server.parse::<http::Uri>().ok());
     let host = server.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())

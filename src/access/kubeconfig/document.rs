@@ -8,14 +8,9 @@ use crate::{access::encoding::base64, api::names};
 
 /// The credential of a user.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// A client certificate and its key, PEM.
-    Certificate {
-        /// The certificate.
-        certificate: String,
-        /// Its key.
-        key: String,
-    },
+    Certificate { certificate: String, key: String },
     /// A bearer token.
     Token(String),
     /// A credential plugin that kubectl runs, as in `users[].user.exec`.
@@ -24,7 +19,7 @@ pub enum Credential {
 
 /// The space and the user of a kubeconfig.
 #[derive(Clone, Copy, Debug)]
-pub struct SpaceUser<'a> {
+pub(crate) struct SpaceUser<'a> {
     /// The space, which is the context's name and its namespace.
     pub space: &'a str,
     /// The user's name as the cluster knows it.
@@ -32,7 +27,7 @@ pub struct SpaceUser<'a> {
 }
 
 /// A whole kubeconfig.
-pub fn document(space_user: SpaceUser<'_>, cluster: &Value, credential: &Credential) -> Value {
+pub(crate) fn document(space_user: SpaceUser<'_>, cluster: &Value, credential: &Credential) -> Value {
     let SpaceUser { space, user } = space_user;
     let user_entry = match credential {
         Credential::Certificate { certificate, key } => {
@@ -57,7 +52,7 @@ pub fn document(space_user: SpaceUser<'_>, cluster: &Value, credential: &Credent
 }
 
 /// The text of a kubeconfig.
-pub fn to_yaml(document: &Value) -> Result<String, Error> {
+pub(crate) fn to_yaml(document: &Value) -> Result<String, Error> {
     serde_saphyr::to_string(document).map_err(|error| Error::Yaml(error.to_string()))
 }
 

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 /// The reason why no file is written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It exists and is not a kubeconfig for that space alone.
     #[error("{0} exists and is not a kubeconfig for DeveloperSpace {1} only: add to it with --merge, or write another file with -o")]
     Exists(PathBuf, String),
@@ -17,7 +17,6 @@ pub enum Error {
     /// An entry of that name exists and is not the plugin's.
     #[error("{file} already contains a different {kind} {name:?} and was not changed: write another file with -o")]
     Taken {
-        /// The file.
         file: PathBuf,
         /// `context` or `user`.
         kind: &'static str,
@@ -29,7 +28,6 @@ pub enum Error {
         "{file} already contains cluster {name:?} with another certificate authority and was not changed: if the authority of the cluster has changed, delete this entry from the file, and run this command again; otherwise, write another file with -o"
     )]
     AnotherAuthority {
-        /// The file.
         file: PathBuf,
         /// The name of the entry.
         name: String,

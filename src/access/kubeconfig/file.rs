@@ -14,7 +14,7 @@ use crate::api::names;
 
 /// The treatment of an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
+pub(crate) enum Existing {
     /// Replaces only a file that the plugin wrote for the same space.
     Replace,
     /// Keeps everything else in the file.
@@ -22,7 +22,7 @@ pub enum Existing {
 }
 
 /// The content to write, or the reason why it cannot be written. Called before a credential is issued, and again before the file is written.
-pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Value, Error> {
+pub(crate) fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Value, Error> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(document.clone()),
@@ -124,7 +124,7 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
 }
 
 /// Writes a file that only its owner may read. The write is atomic: a reader sees the old or the new content.
-pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
+pub(crate) fn write(file: &Path, document: &Value) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
     let target = target_of(file);
     let mut scratch = temporary_file(&target).map_err(failed)?;
@@ -134,7 +134,7 @@ pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
 }
 
 /// Checks that the file can be written, before a credential is issued.
-pub fn check_writable(file: &Path) -> Result<(), Error> {
+pub(crate) fn check_writable(file: &Path) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
     let target = target_of(file);
     if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {

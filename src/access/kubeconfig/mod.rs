@@ -7,7 +7,7 @@ mod document;
 mod error;
 mod file;
 
-pub use self::{
+pub(crate) use self::{
     cluster_entry::{cluster_entry, is_loopback},
     document::{Credential, SpaceUser, document, to_yaml},
     error::Error,

@@ -20,18 +20,18 @@ impl Store {
 
     /// Does the same for an object that a watch reports. An object that the operator cannot have created is not kept, and neither is a further
     /// binding in a namespace that has very many. If the operator needs such a binding, it reads it from the API server.
-    pub fn put_watched_child(&self, namespace: &str, seen: SeenChild) -> bool {
+    pub(crate) fn put_watched_child(&self, namespace: &str, seen: SeenChild) -> bool {
         let children = &mut self.write().children;
         children.has_room(namespace, &seen) && children.put(namespace, seen)
     }
 
     /// Forgets the child of that kind, name and UID. Returns true if it was known.
-    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) -> bool {
+    pub(crate) fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) -> bool {
         self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid))
     }
 
     /// After a list: forgets the children of that kind whose keys are not among those `listed`, see [`Store::key`]. Returns their namespaces.
-    pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<u64>) -> Vec<String> {
+    pub(crate) fn retain_children(&self, kind: ChildKind, listed: &HashSet<u64>) -> Vec<String> {
         let namespaces = self.read().children.namespaces();
         let is_listed = |namespace: &str, kept: &SeenChild| kept.kind != kind || listed.contains(&self.key(namespace, &kept.name));
         namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// Records that the existing object with the name of `child` does not exceed `child`.
-    pub fn settle(&self, namespace: &str, child: &Child, hard: &Hard) {
+    pub(crate) fn settle(&self, namespace: &str, child: &Child, hard: &Hard) {
         let mut inner = self.write();
         let compared = inner.compared(namespace, child, hard);
         inner.settled.add(namespace, (child.kind(), child.name()), compared);

@@ -19,7 +19,7 @@ impl Store {
     }
 
     /// Returns true if a class of that name is stored and cannot be read.
-    pub fn is_unreadable_class(&self, name: &str) -> bool {
+    pub(crate) fn is_unreadable_class(&self, name: &str) -> bool {
         self.read().classes.unreadable.contains_key(name)
     }
 
@@ -31,13 +31,13 @@ impl Store {
     }
 
     /// The names of all classes, readable or not.
-    pub fn class_names(&self) -> Vec<String> {
+    pub(crate) fn class_names(&self) -> Vec<String> {
         let inner = self.read();
         inner.classes.readable.keys().chain(inner.classes.unreadable.keys()).cloned().collect()
     }
 
     /// The classes that are annotated as the default, the oldest first. The oldest is the class of spaces that name none.
-    pub fn default_classes(&self) -> Vec<String> {
+    pub(crate) fn default_classes(&self) -> Vec<String> {
         let inner = self.read();
         let readable = inner.classes.readable.values().map(|class| &class.metadata);
         let annotated = readable.chain(inner.classes.unreadable.values()).filter(|metadata| is_default_class(metadata));
@@ -47,12 +47,12 @@ impl Store {
     }
 
     /// The class of spaces that name none: the oldest class that is annotated as the default.
-    pub fn default_class(&self) -> Option<String> {
+    pub(crate) fn default_class(&self) -> Option<String> {
         self.default_classes().into_iter().next()
     }
 
     /// Returns true if the class of that name is annotated as the default.
-    pub fn is_default_class(&self, name: &str) -> bool {
+    pub(crate) fn is_default_class(&self, name: &str) -> bool {
         let inner = self.read();
         let readable = inner.classes.readable.get(name).map(|class| &class.metadata);
         readable.or_else(|| inner.classes.unreadable.get(name)).is_some_and(is_default_class)
@@ -86,17 +86,17 @@ impl Store {
     }
 
     /// Forgets the ClusterRoles that are not in `named`.
-    pub fn retain_roles(&self, named: &BTreeSet<String>) {
+    pub(crate) fn retain_roles(&self, named: &BTreeSet<String>) {
         self.write().classes.roles.retain(|name, _| named.contains(name));
     }
 
     /// The ClusterRoles that `class` names and that do not exist. One that could not be looked up counts as existing.
-    pub fn missing_roles(&self, class: &SpaceClassSpec) -> BTreeSet<String> {
+    pub(crate) fn missing_roles(&self, class: &SpaceClassSpec) -> BTreeSet<String> {
         self.missing_of(cluster_roles(class))
     }
 
     /// The ClusterRoles among `roles` that do not exist.
-    pub fn missing_of(&self, roles: BTreeSet<String>) -> BTreeSet<String> {
+    pub(crate) fn missing_of(&self, roles: BTreeSet<String>) -> BTreeSet<String> {
         let inner = self.read();
         roles.into_iter().filter(|role| inner.classes.roles.get(role) == Some(&false)).collect()
     }

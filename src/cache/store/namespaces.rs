@@ -18,7 +18,7 @@ impl Store {
     }
 
     /// The namespaces for which `is_meant` returns true, with their names.
-    pub fn namespaces_where(&self, is_meant: impl Fn(&str, &SeenNamespace) -> bool) -> Vec<(String, SeenNamespace)> {
+    pub(crate) fn namespaces_where(&self, is_meant: impl Fn(&str, &SeenNamespace) -> bool) -> Vec<(String, SeenNamespace)> {
         let inner = self.read();
         let meant = inner.namespaces.iter().filter(|(name, seen)| is_meant(name, seen));
         meant.map(|(name, seen)| (name.clone(), seen.clone())).collect()
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Does the same for a namespace that is already reduced.
-    pub fn put_seen_namespace(&self, name: String, seen: SeenNamespace) -> bool {
+    pub(crate) fn put_seen_namespace(&self, name: String, seen: SeenNamespace) -> bool {
         let mut inner = self.write();
         if inner.tombstones.has(&seen.uid) {
             return false;
@@ -61,12 +61,12 @@ impl Store {
     }
 
     /// Returns true if the namespace of that UID is known to be deleted.
-    pub fn is_namespace_deleted(&self, uid: &Uid) -> bool {
+    pub(crate) fn is_namespace_deleted(&self, uid: &Uid) -> bool {
         self.read().tombstones.has(uid)
     }
 
     /// After a list: forgets the namespaces that were not in it. Returns their names.
-    pub fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
+    pub(crate) fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
         let mut inner = self.write();
         let gone: Vec<String> = inner.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
         for name in &gone {
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// The foreign `NetworkPolicies` in a namespace.
-    pub fn foreign_policies(&self, namespace: &str) -> Foreign {
+    pub(crate) fn foreign_policies(&self, namespace: &str) -> Foreign {
         self.read().policies.of(namespace)
     }
 
@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// After a list: forgets the foreign policies whose keys are not among those `listed`. Returns their namespaces.
-    pub fn retain_policies(&self, listed: &HashSet<u64>) -> Vec<String> {
+    pub(crate) fn retain_policies(&self, listed: &HashSet<u64>) -> Vec<String> {
         self.write().policies.retain(|namespace, name| listed.contains(&self.key(namespace, name)), |key| listed.contains(&key))
     }
 }

@@ -13,9 +13,10 @@ use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::O
 use kube::{Api, Client, Resource, ResourceExt, core::DeserializeGuard};
 
 use self::feed::{Feed, Listed, PAGE, watch};
+pub(crate) use self::spaces::{SpaceFeed, SpaceRegisters};
 pub use self::{
     children::children,
-    spaces::{CachedSpace, SpaceFeed, SpaceRegisters, spaces},
+    spaces::{CachedSpace, spaces},
 };
 use super::{
     owner_limit::{OwnerLimit, Released},

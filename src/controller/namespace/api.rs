@@ -11,13 +11,12 @@ use crate::{
     runtime::{error::Error, write_params::patch_params},
 };
 
-/// The API of namespaces.
 pub(super) fn namespaces(io: &Io) -> Api<Namespace> {
     Api::all(io.client.clone())
 }
 
 /// Reads the namespace from the API server. Returns `None` for a protected name: a namespace of that name is never deleted.
-pub async fn read(io: &Io, name: &str) -> Result<Option<Namespace>, Error> {
+pub(crate) async fn read(io: &Io, name: &str) -> Result<Option<Namespace>, Error> {
     let live = namespaces(io).get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
     if let Some(live) = &live {
         io.store.put_namespace(live);
@@ -27,7 +26,7 @@ pub async fn read(io: &Io, name: &str) -> Result<Option<Namespace>, Error> {
 
 /// Reads the namespace again before the first child is created in a namespace that had all of its children: a POST cannot name the UID of its
 /// namespace, and the one in the store may have been replaced.
-pub async fn confirm(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<(), Error> {
+pub(crate) async fn confirm(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<(), Error> {
     read_again(io, space, seen, Ownership::Ours).await.map(|_| ())
 }
 

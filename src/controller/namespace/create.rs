@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Sends a POST. Returns `None` if another client took the name in the meantime.
-pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: WantedMetadata) -> Result<Option<SeenNamespace>, Error> {
+pub(crate) async fn create(ctx: &Context, space: &DeveloperSpace, wanted: WantedMetadata) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
     let recorded = recorded_uid(space);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The phrase about a namespace whose name is protected.
-pub const PROTECTED_STAYS: &str = "is not deleted, since its name is protected on this cluster";
+pub(crate) const PROTECTED_STAYS: &str = "is not deleted, since its name is protected on this cluster";
 
 /// The number of attempts to delete a namespace that keeps changing, each with its latest version.
 const MAX_DELETE_ATTEMPTS: usize = 3;
@@ -24,7 +24,7 @@ const MAX_DELETE_ATTEMPTS: usize = 3;
 ///
 /// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
 /// resourceVersion as a precondition lets only the first one succeed.
-pub async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenNamespace, reason: &str) -> Result<bool, Error> {
+pub(crate) async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenNamespace, reason: &str) -> Result<bool, Error> {
     let name = &space.name_any();
     if io.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
@@ -68,7 +68,7 @@ pub async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenNamespace, 
 }
 
 /// Sends a DELETE for a namespace that this process created for a space that no longer exists, with the UID and the resourceVersion that were seen.
-pub async fn delete_unrecorded(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
+pub(crate) async fn delete_unrecorded(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
     match namespaces(io).delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
         Ok(answer) => {
             if let Some(namespace) = answer.left() {

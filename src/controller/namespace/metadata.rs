@@ -18,7 +18,7 @@ use crate::{
 
 /// Adopts a namespace that an administrator hands over, and reports the values that this replaced. The offer stays until the status contains the
 /// UID, so that it is found after a crash in between.
-pub async fn adopt(
+pub(crate) async fn adopt(
     io: &Io,
     space: &DeveloperSpace,
     seen: &SeenNamespace,
@@ -35,13 +35,13 @@ pub async fn adopt(
 }
 
 /// Removes the accepted offer, so that the namespace is not handed over a second time.
-pub async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
+pub(crate) async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
     let removal = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
     patch(io, &space.name_any(), removal).await
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.
-pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<SeenNamespace, Error> {
+pub(crate) async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
     }
@@ -54,7 +54,7 @@ pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted:
 }
 
 /// Writes only the expiry to the namespace, if it differs.
-pub async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+pub(crate) async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
         Some(end) => seen.metadata.has_annotation_value(names::ANNOTATION_EXPIRES_AT, end),
@@ -68,12 +68,12 @@ pub async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at
 }
 
 /// Returns true if the namespace is known to have the label of enforced isolation.
-pub fn is_marked_enforced(io: &Io, name: &str) -> bool {
+pub(crate) fn is_marked_enforced(io: &Io, name: &str) -> bool {
     io.store.namespace(name).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
 /// Writes only the label of enforced isolation: from then on admission allows no other client to create a NetworkPolicy in the namespace.
-pub async fn mark_enforced(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
+pub(crate) async fn mark_enforced(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
     if is_marked_enforced(io, name) {
         return Ok(());
     }

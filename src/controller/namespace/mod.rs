@@ -11,7 +11,7 @@ mod metadata;
 mod rehearse;
 mod release;
 
-pub use self::{
+pub(crate) use self::{
     api::{confirm, read},
     create::create,
     delete::{PROTECTED_STAYS, delete, delete_unrecorded},

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Returns the warnings of the API server about a dry run that writes the `wanted` labels and annotations.
-pub async fn rehearse(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<Vec<String>, Error> {
+pub(crate) async fn rehearse(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<Vec<String>, Error> {
     let live = read_again(io, space, seen, Ownership::Ours).await?;
     let name = space.name_any();
     let failed = Error::api(format!("check which pods in namespace {name} violate the Pod Security level"));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Releases the namespace. A release that was written before is not written again.
-pub async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: DateTime<Utc>) -> Result<SeenNamespace, Error> {
+pub(crate) async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: DateTime<Utc>) -> Result<SeenNamespace, Error> {
     let Some(marks) = departure::release(space, &live.metadata, now) else { return Ok(SeenNamespace::from_namespace(live)) };
     let name = space.name_any();
     let released = patch(io, &name, marks).await?;
@@ -23,7 +23,7 @@ pub async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: Dat
 }
 
 /// Returns a namespace whose adoption was not complete.
-pub async fn hand_back(io: &Io, space: &DeveloperSpace, live: &Namespace, keeps_policy: bool) -> Result<(), Error> {
+pub(crate) async fn hand_back(io: &Io, space: &DeveloperSpace, live: &Namespace, keeps_policy: bool) -> Result<(), Error> {
     let name = space.name_any();
     let returned = patch(io, &name, departure::hand_back(&live.metadata, keeps_policy)).await?;
     let reason = "its DeveloperSpace was deleted before the adoption was complete";

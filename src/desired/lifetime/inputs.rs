@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Retention of an expired space by default.
-pub const DEFAULT_RETENTION: TimeDelta = TimeDelta::days(7);
+pub(crate) const DEFAULT_RETENTION: TimeDelta = TimeDelta::days(7);
 
 /// The longest time that a renewal may be ahead of the operator's clock and still count at once: clocks of laptops differ.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
@@ -202,7 +202,7 @@ fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
 }
 
 /// Returns true if that ttl has no end.
-pub fn is_never(ttl: Option<&String>) -> bool {
+pub(crate) fn is_never(ttl: Option<&String>) -> bool {
     ttl.is_some_and(|text| text.parse::<Ttl>() == Ok(Ttl::Never))
 }
 

@@ -44,7 +44,7 @@ impl LifetimeRules {
     }
 
     /// Reads the terms that a space was last accepted with.
-    pub fn from_terms(terms: &Terms) -> Result<Self, String> {
+    pub(crate) fn from_terms(terms: &Terms) -> Result<Self, String> {
         let Terms { ttl, expires_at: _, protected: _, max_ttl, max_lifetime, .. } = terms;
         let Terms { allow_never, allow_protected, allow_retain, warn_before, retain_expired, .. } = terms;
         Self { allow_never: *allow_never, allow_protected: *allow_protected, allow_retain: *allow_retain, ..Self::default() }.read(

@@ -22,9 +22,7 @@ pub(super) struct Issuance<'a> {
     pub(super) request: CredentialRequest<'a>,
 }
 
-/// An issued credential.
 pub(super) struct IssuedCredential {
-    /// The credential.
     pub(super) credential: Credential,
     /// The time at which the credential expires; `None` if that is not known.
     pub(super) expires_at: Option<DateTime<Utc>>,

@@ -82,7 +82,6 @@ impl<'a> CredentialRequest<'a> {
         }
     }
 
-    /// The cluster entry of the kubeconfig.
     pub(super) fn cluster_entry(&self, endpoint: &Endpoint) -> Result<Value, kubeconfig::Error> {
         kubeconfig::cluster_entry(endpoint, self.access().and_then(|access| access.server.as_ref()))
     }

@@ -20,7 +20,6 @@ pub(super) enum Severity {
 /// A problem, a warning or a note about a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Diagnosis {
-    /// Its severity.
     pub(super) severity: Severity,
     /// The problem, its cause, and the remedy, in one or a few sentences.
     pub(super) sentence: String,

@@ -67,7 +67,6 @@ pub(super) fn last_rejections(snapshot: &ClusterSnapshot, now: DateTime<Utc>) ->
     rejections
 }
 
-/// The time of the last occurrence.
 fn last_occurrence(event: &Event) -> Option<DateTime<Utc>> {
     let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
     let micro = series.or(event.event_time.as_ref()).map(|at| Time(at.0));

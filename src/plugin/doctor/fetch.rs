@@ -101,7 +101,6 @@ async fn fetch_named_classes(classes: &Api<WithoutManagedFields<SpaceClass>>, sp
     (!found.is_empty()).then_some(found)
 }
 
-/// A class with its spec in force.
 fn with_spec_in_force(class: SpaceClass) -> SpaceClass {
     let spec = class.in_force().unwrap_or(&class.spec).clone();
     SpaceClass { spec, ..class }

@@ -107,7 +107,6 @@ pub(super) fn healthy() -> ClusterSnapshot {
     }
 }
 
-/// [`healthy`], with a changed space.
 pub(super) fn healthy_with(change: impl FnOnce(&mut DeveloperSpace)) -> ClusterSnapshot {
     let mut snapshot = healthy();
     let mut changed = space();

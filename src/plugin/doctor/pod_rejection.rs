@@ -41,7 +41,6 @@ pub(super) struct ExceededResource {
     pub(super) hard: String,
 }
 
-/// Classifies `message`.
 pub(super) fn classify(message: &str) -> PodRejection {
     let cause = without_pod_name(message);
     exceeded_quota(cause)

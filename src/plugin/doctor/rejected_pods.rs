@@ -116,7 +116,6 @@ fn quota_advice(snapshot: &ClusterSnapshot, exceeded: &[ExceededResource]) -> (&
     (advice, Some(patch_command(&snapshot.name, &json!({"spec": {"quota": raised}}))))
 }
 
-/// The Pod Security level and its source.
 fn pod_security_source(snapshot: &ClusterSnapshot, level: &str) -> String {
     let enforced = snapshot.class_in_force().filter(|class| {
         let enforced = class.spec.pod_security.and_then(|levels| levels.enforce);

@@ -37,7 +37,7 @@ pub struct ListArgs {
 
     /// List only spaces that expire within this time: 2d
     #[arg(long, value_name = "DURATION")]
-    pub expiring_within: Option<Period>,
+    pub(crate) expiring_within: Option<Period>,
 
     /// The order of the list
     #[arg(long, value_enum, value_name = "BY", default_value_t = SortBy::Name)]

@@ -19,7 +19,7 @@ use kube::{
     },
 };
 
-pub use self::args::{ListArgs, SortBy};
+pub(crate) use self::args::ListArgs;
 use self::table::Columns;
 use super::{
     cluster::Cluster,

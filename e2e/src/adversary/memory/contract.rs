@@ -14,7 +14,7 @@ const FINALIZER: &str = "developerspace.dev/namespace";
 
 /// A caller of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(super) enum Caller {
     /// The operator's ServiceAccount.
     Operator,
     /// A caller that holds every verb.
@@ -24,7 +24,7 @@ pub enum Caller {
 }
 
 /// A request that would change an object.
-pub struct Change<'a> {
+pub(super) struct Change<'a> {
     /// The key of the object.
     pub key: &'a Key,
     /// The subresource, or nothing.
@@ -36,7 +36,7 @@ pub struct Change<'a> {
 }
 
 /// Refuses the requests that admission refuses.
-pub fn validate(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
+pub(super) fn validate(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     match change.key.resource.as_str() {
         "developerspaces" if change.subresource == "status" => only_the_operator(caller),
         "developerspaces" => {

@@ -35,14 +35,14 @@ const RELIST: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 const SETTLE_TIME: Duration = Duration::from_secs(8);
 
 /// The whole controller on an API server in memory.
-pub struct MemoryWorld {
+pub(super) struct MemoryWorld {
     server: Server,
     operator: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MemoryWorld {
     /// Starts a cluster whose time begins at `epoch`, with an operator. The runtime must be single-threaded and paused.
-    pub fn new(epoch: DateTime<Utc>) -> Result<Self> {
+    pub(super) fn new(epoch: DateTime<Utc>) -> Result<Self> {
         let world = Self { server: Server::new(epoch)?, operator: Mutex::default() };
         world.run_operator();
         Ok(world)

@@ -23,7 +23,7 @@ const KEPT: usize = 4_096;
 
 /// The identity of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub(super) struct Key {
     /// The plural name of the resource.
     pub resource: String,
     /// The namespace; empty for cluster-scoped objects.
@@ -33,11 +33,11 @@ pub struct Key {
 }
 
 /// A label that a list or a watch selects, and its value.
-pub type Selector = Option<(String, String)>;
+pub(super) type Selector = Option<(String, String)>;
 
 /// The objects, as etcd and the watch cache hold them.
 #[derive(Default)]
-pub struct Objects {
+pub(super) struct Objects {
     version: u64,
     stored: BTreeMap<Key, Value>,
     logs: BTreeMap<String, Log>,
@@ -57,17 +57,17 @@ struct Event {
 
 impl Objects {
     /// The last resourceVersion.
-    pub fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.version
     }
 
     /// The object.
-    pub fn get(&self, key: &Key) -> Option<&Value> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
         self.stored.get(key)
     }
 
     /// Stores the next version of the object, and returns it.
-    pub fn put(&mut self, key: &Key, mut object: Value) -> Value {
+    pub(super) fn put(&mut self, key: &Key, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         let before = self.stored.insert(key.clone(), object.clone());
@@ -76,7 +76,7 @@ impl Objects {
     }
 
     /// Removes the object.
-    pub fn remove(&mut self, key: &Key) {
+    pub(super) fn remove(&mut self, key: &Key) {
         if let Some(mut before) = self.stored.remove(key) {
             self.version += 1;
             before["metadata"]["resourceVersion"] = self.version.to_string().into();
@@ -85,14 +85,14 @@ impl Objects {
     }
 
     /// The objects of a resource, in one namespace or in all.
-    pub fn list<'a>(&'a self, resource: &'a str, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+    pub(super) fn list<'a>(&'a self, resource: &'a str, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
         let first = Key { resource: resource.to_owned(), namespace: namespace.to_owned(), name: String::new() };
         let belongs = move |key: &Key| key.resource == resource && (namespace.is_empty() || key.namespace == namespace);
         self.stored.range(first..).take_while(move |(key, _)| belongs(key))
     }
 
     /// The objects of the space or the class of that name.
-    pub fn of_space(&self, name: &str) -> cluster_view::Objects {
+    pub(super) fn of_space(&self, name: &str) -> cluster_view::Objects {
         let outside = CLUSTER_SCOPED.into_iter().filter_map(|(kind, resource)| {
             let key = Key { resource: resource.to_owned(), namespace: String::new(), name: name.to_owned() };
             Some((kind.to_owned(), self.get(&key)?.clone()))
@@ -107,12 +107,12 @@ impl Objects {
     }
 
     /// The keys of everything inside a namespace.
-    pub fn inside(&self, namespace: &str) -> Vec<Key> {
+    pub(super) fn inside(&self, namespace: &str) -> Vec<Key> {
         self.stored.keys().filter(|key| key.namespace == namespace).cloned().collect()
     }
 
     /// Follows a resource from a version on; each item is one line of a watch.
-    pub fn watch(&mut self, resource: &str, since: u64, selector: Selector) -> mpsc::UnboundedReceiver<Bytes> {
+    pub(super) fn watch(&mut self, resource: &str, since: u64, selector: Selector) -> mpsc::UnboundedReceiver<Bytes> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let log = self.logs.entry(resource.to_owned()).or_default();
         for event in log.events.iter().filter(|event| event.version > since) {
@@ -153,6 +153,6 @@ impl Event {
 }
 
 /// Returns true if `object` has the label that `selector` selects.
-pub fn selects(selector: &Selector, object: &Value) -> bool {
+pub(super) fn selects(selector: &Selector, object: &Value) -> bool {
     selector.as_ref().is_none_or(|(label, value)| object["metadata"]["labels"][label] == value.as_str())
 }

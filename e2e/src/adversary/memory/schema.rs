@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The schemas of the operator's kinds, by plural.
-pub struct Defaults(BTreeMap<String, Value>);
+pub(super) struct Defaults(BTreeMap<String, Value>);
 
 impl Defaults {
     /// Reads the schemas from the types.
-    pub fn load() -> Result<Self> {
+    pub(super) fn load() -> Result<Self> {
         let schemas = developerspace_operator::api::crd::crds().into_iter().map(|crd| {
             let plural = crd.spec.names.plural.clone();
             let version = crd.spec.versions.into_iter().next().context("a CRD has no version")?;
@@ -20,7 +20,7 @@ impl Defaults {
     }
 
     /// Sets the defaults of the fields that `object` lacks.
-    pub fn fill(&self, resource: &str, object: &mut Value) {
+    pub(super) fn fill(&self, resource: &str, object: &mut Value) {
         if let Some(schema) = self.0.get(resource) {
             fill(schema, object);
         }

@@ -38,7 +38,7 @@ const LONGEST_WATCH: u64 = 1_800;
 
 /// An API server with etcd and kube-controller-manager behind it.
 #[derive(Clone)]
-pub struct Server(Arc<Inner>);
+pub(super) struct Server(Arc<Inner>);
 
 struct Inner {
     objects: Mutex<Objects>,
@@ -49,7 +49,7 @@ struct Inner {
 
 /// A refusal, as the API server answers it.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub(super) struct Refused {
     /// The HTTP status.
     pub code: u16,
     /// The reason of `metav1.Status`.
@@ -68,23 +68,23 @@ struct Target {
 
 impl Server {
     /// An empty cluster whose time begins at `epoch`. Needs a runtime.
-    pub fn new(epoch: DateTime<Utc>) -> anyhow::Result<Self> {
+    pub(super) fn new(epoch: DateTime<Utc>) -> anyhow::Result<Self> {
         let inner = Inner { objects: Mutex::default(), defaults: Defaults::load()?, epoch, begun: Instant::now() };
         Ok(Self(Arc::new(inner)))
     }
 
     /// The time of the cluster.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(super) fn now(&self) -> DateTime<Utc> {
         self.0.epoch + self.0.begun.elapsed()
     }
 
     /// The objects of the space or the class of that name.
-    pub fn objects_of(&self, name: &str) -> cluster_view::Objects {
+    pub(super) fn objects_of(&self, name: &str) -> cluster_view::Objects {
         self.objects().of_space(name)
     }
 
     /// A client of that caller, which may impersonate others.
-    pub fn client(&self, caller: Caller) -> Client {
+    pub(super) fn client(&self, caller: Caller) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let (server, caller) = (server.clone(), caller.clone());

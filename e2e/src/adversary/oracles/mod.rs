@@ -24,7 +24,7 @@ pub struct Violation {
 type Oracle = fn(&Trace) -> Result<(), String>;
 
 /// The oracles by their names.
-pub const ORACLES: [(&str, Oracle); 7] = [
+pub(super) const ORACLES: [(&str, Oracle); 7] = [
     ("I1", ceiling::check),
     ("I2", count::check),
     ("I3", protections::check),
@@ -35,6 +35,6 @@ pub const ORACLES: [(&str, Oracle); 7] = [
 ];
 
 /// Checks a sequence after its last step.
-pub fn check_all(trace: &Trace) -> Result<(), Violation> {
+pub(super) fn check_all(trace: &Trace) -> Result<(), Violation> {
     ORACLES.iter().try_for_each(|(oracle, check)| check(trace).map_err(|description| Violation { oracle, description }))
 }

@@ -76,12 +76,12 @@ impl Setting {
 }
 
 /// Creates a space with `changes` to the default spec, without waiting.
-pub async fn create(rig: &Rig, name: &str, changes: Value) -> Result<()> {
+pub(super) async fn create(rig: &Rig, name: &str, changes: Value) -> Result<()> {
     rig.perform(name, &UserAction::Create(space(&spec(&changes)))).await
 }
 
 /// Creates all spaces and waits until they are ready.
-pub async fn create_ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
+pub(super) async fn create_ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
     try_join_all(names.iter().map(|name| async {
         create(rig, name, changes.clone()).await?;
         rig.ready(name).await
@@ -91,29 +91,29 @@ pub async fn create_ready(rig: &Rig, names: &[String], changes: Value) -> Result
 }
 
 /// Changes a space's spec.
-pub async fn change_spec(rig: &Rig, name: &str, spec: Value) -> Result<()> {
+pub(super) async fn change_spec(rig: &Rig, name: &str, spec: Value) -> Result<()> {
     let mut patch = json!({});
     patch["spec"] = spec;
     rig.perform(name, &UserAction::Patch("DeveloperSpace", "$NAME", patch)).await
 }
 
 /// Waits until the space is in the given end state.
-pub async fn until_end_state(rig: &Rig, name: &str, end_state: EndState) -> Result<()> {
+pub(super) async fn until_end_state(rig: &Rig, name: &str, end_state: EndState) -> Result<()> {
     rig.view.until("to end well", name, SOON, |objects| ensure_end_state(end_state, objects)).await.map(drop)
 }
 
 /// Waits until the state of the space equals `expected`.
-pub async fn until_state(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
+pub(super) async fn until_state(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
     rig.view.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
 }
 
 /// The space's state.
-pub fn state(rig: &Rig, name: &str) -> Value {
+pub(super) fn state(rig: &Rig, name: &str) -> Value {
     dump(name, &rig.view.objects(name))
 }
 
 /// Returns the state without the status fields that record past renewals, warnings and notices.
-pub fn without_history(mut state: Value) -> Value {
+pub(super) fn without_history(mut state: Value) -> Value {
     if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
         for counter in ["renewals", "lastRenewedAt", "lastWarning", "postponed", "lastNotice"] {
             status.remove(counter);
@@ -123,13 +123,13 @@ pub fn without_history(mut state: Value) -> Value {
 }
 
 /// The UID of the space's current namespace.
-pub fn namespace_uid(rig: &Rig, name: &str) -> Result<String> {
+pub(super) fn namespace_uid(rig: &Rig, name: &str) -> Result<String> {
     let objects = rig.view.objects(name);
     objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
 }
 
 /// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.
-pub async fn delete_spaces(rig: &Rig, names: &[String]) -> Result<()> {
+pub(super) async fn delete_spaces(rig: &Rig, names: &[String]) -> Result<()> {
     for name in names {
         if rig.admin.find(a_space(name)).await?.is_some() {
             rig.perform(name, &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
@@ -146,7 +146,7 @@ pub async fn delete_spaces(rig: &Rig, names: &[String]) -> Result<()> {
 }
 
 /// Waits until nothing has been written for `during`.
-pub async fn until_silent(rig: &Rig, from: usize, during: Duration) -> Result<()> {
+pub(super) async fn until_silent(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     let begun = std::time::Instant::now();
     eventually("the operator to be silent", SOON + during, || async {
         let last = rig.proxy.journal().writes(from).last().map(|entry| entry.instant);
@@ -159,7 +159,7 @@ pub async fn until_silent(rig: &Rig, from: usize, during: Duration) -> Result<()
 
 /// Verifies that nothing is written for `during`, counted from request number `from`. Events do not count: those with
 /// the same reason are held for a minute, so that one may come after the work that it reports.
-pub async fn ensure_no_writes(rig: &Rig, from: usize, during: Duration) -> Result<()> {
+pub(super) async fn ensure_no_writes(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     stays("no writes", during, || async {
         let counts = |entry: &&Entry| entry.request_info.resource != "events";
         let written: Vec<String> = rig.proxy.journal().writes(from).iter().filter(counts).map(Entry::line).collect();

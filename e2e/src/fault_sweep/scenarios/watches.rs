@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// Every resource that the operator watches.
-pub const WATCHED_RESOURCES: [&str; 7] =
+pub(super) const WATCHED_RESOURCES: [&str; 7] =
     ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
 
 /// Makes changes while the operator cannot see them.
-pub async fn change_unseen(rig: &Rig, [first, second, new]: [&str; 3]) -> Result<()> {
+pub(super) async fn change_unseen(rig: &Rig, [first, second, new]: [&str; 3]) -> Result<()> {
     rig.perform(first, &UserAction::Delete("ResourceQuota", "developerspace")).await?;
     rig.perform(first, &UserAction::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}})))
         .await?;
@@ -34,7 +34,7 @@ pub async fn change_unseen(rig: &Rig, [first, second, new]: [&str; 3]) -> Result
 }
 
 /// Verifies that the operator saw all of these changes and corrected them in time.
-pub async fn ensure_repaired(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
+pub(super) async fn ensure_repaired(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
     until_state(rig, first, before).await?;
     rig.view
         .until("to carry the new team", second, SOON, |objects| {
@@ -183,7 +183,7 @@ pub(super) async fn compaction(setting: Setting) -> Result<()> {
 }
 
 /// Compacts all etcd revisions before the current one.
-pub async fn compact_etcd(etcd_port: u16) -> Result<()> {
+pub(super) async fn compact_etcd(etcd_port: u16) -> Result<()> {
     let (status, response) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
     ensure!(status == 200, "etcd says {status}: {response}");
     let response: serde_json::Value = serde_json::from_str(&response)?;
