@@ -11,8 +11,7 @@ use crate::{
         ledger::{self, Surroundings},
         namespace::{Ownership, ownership},
         noncompliance::{self, Rule},
-        resolve::check_name,
-        space_name::objection,
+        space_name::{check_name, objection},
     },
 };
 

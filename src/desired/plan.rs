@@ -13,7 +13,8 @@ use super::{
     lifetime::{inputs::retention, outlook::Outlook, rules::LifetimeRules},
     namespace::{Ownership, SeenNamespace},
     quota::shown,
-    resolve::{Ruling, check_name},
+    resolve::Ruling,
+    space_name::check_name,
     standing::Standing,
     status::{InForceStatus, end_counts_from_write},
 };

@@ -88,15 +88,6 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
     Ruling { resolved, refusals }
 }
 
-/// Refuses a protected name, which no space may have.
-pub(crate) fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
-    if protected.contains(name) {
-        let message = format!("namespace {name} is protected on this cluster: delete this DeveloperSpace and choose another name");
-        return Err(SpecRefusal::new(Reason::NamespaceConflict, message));
-    }
-    Ok(())
-}
-
 /// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and `system:masters`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the ServiceAccounts of protected namespaces other
 /// than `default`.

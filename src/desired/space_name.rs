@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::spec_refusal::SpecRefusal;
-use crate::api::{NameRules, conditions::Reason, pattern::matches_pattern};
+use crate::api::{NameRules, conditions::Reason, pattern::matches_pattern, protected_namespaces::ProtectedNamespaces};
 
 /// The reason why a name is reserved though no namespace has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,46 @@ impl fmt::Display for Reservation {
     }
 }
 
+/// A refused name. The message of its refusal is in the condition of the space, where `kubectl dspace doctor` recognizes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedName {
+    /// No space may have it.
+    Protected,
+    /// The rules of classes or a reservation do not allow it for this space.
+    Unavailable,
+}
+
+impl RefusedName {
+    /// The refusal of `name` that `message` reports; `None` if the message has another cause.
+    pub fn from_message(name: &str, message: &str) -> Option<Self> {
+        [Self::Protected, Self::Unavailable].into_iter().find(|refused| message.starts_with(&refused.lead(name)))
+    }
+
+    /// The beginning of the message.
+    fn lead(self, name: &str) -> String {
+        match self {
+            Self::Protected => format!("namespace {name} is protected on this cluster: "),
+            Self::Unavailable => format!("the name {name} is not available: "),
+        }
+    }
+
+    fn refusal(self, name: &str, why: &str) -> SpecRefusal {
+        SpecRefusal::new(Reason::NamespaceConflict, format!("{}{why}", self.lead(name)))
+    }
+}
+
+/// Refuses a protected name, which no space may have.
+pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
+    if protected.contains(name) {
+        return Err(RefusedName::Protected.refusal(name, "delete this DeveloperSpace and choose another name"));
+    }
+    Ok(())
+}
+
 /// The objection to a new space of that name, as a refusal.
 pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<SpecRefusal> {
     let why = objection(name, class_name, rules, reservation)?;
-    let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
-    Some(SpecRefusal::new(Reason::NamespaceConflict, message))
+    Some(RefusedName::Unavailable.refusal(name, &format!("{why}. Delete this DeveloperSpace and create one with another name")))
 }
 
 /// The reason why no new space of the class may have that name.
@@ -99,6 +134,23 @@ mod tests {
                 assert_eq!(refusal.reason, Reason::NamespaceConflict);
                 assert!(refusal.message.contains(says.unwrap_or_default()), "{name}: {}", refusal.message);
             }
+        }
+    }
+
+    #[test]
+    fn the_message_of_a_refused_name_is_recognized() {
+        let protected = check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])).unwrap_err();
+        assert_eq!(check_name("fern-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])), Ok(()));
+        let reserved = refusal("orchid-lab", "cellar", None, Some(&Reservation::Account { space: "fern-lab".into() })).unwrap();
+        for (message, expected) in [
+            (protected.message, Some(RefusedName::Protected)),
+            (reserved.message, Some(RefusedName::Unavailable)),
+            ("namespace orchid-lab exists and does not belong to this DeveloperSpace".into(), None),
+            // The annotations of a namespace of another owner, which the message quotes.
+            ("namespace orchid-lab exists; its annotation offers it to \"the name orchid-lab is not available: \"".into(), None),
+        ] {
+            assert_eq!(RefusedName::from_message("orchid-lab", &message), expected, "{message}");
+            assert_eq!(RefusedName::from_message("orchid", &message), None, "{message}");
         }
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     arithmetic::{representable, saturating_add, shortest},
-    formula::{Bound, LifetimeInputs},
+    formula::{Bound, LifetimeInputs, longest_life},
     notice::{MIN_WITHDRAWAL_NOTICE, notice_of_change},
     stage::{SEAL_LEAD, WARNING_TOLERANCE},
 };
@@ -33,7 +33,7 @@ pub(super) struct Ceiling {
 impl Ceiling {
     pub(super) fn new(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Option<Self> {
         let max = inputs.max_lifetime?;
-        let ceiling = representable(saturating_add(inputs.created, max));
+        let ceiling = longest_life(inputs)?;
         let usual = shortest(&inputs.warn_before).min(max);
         let was_endless = inputs.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
         let withdrawn = inputs.lacks_consent && was_endless;

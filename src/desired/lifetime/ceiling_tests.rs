@@ -42,6 +42,27 @@ fn without_warnings_max_lifetime_ends_without_a_notice() {
     assert_eq!((late.stage, late.expires_at, late.last_notice), (Stage::Due, Some(at(1040)), None));
 }
 
+/// A warning advises a renewal only if the expiry depends on the ttl.
+#[test]
+fn a_renewal_extends_an_end_only_before_max_lifetime() {
+    let of = |ttl: i64, life: i64| LifetimeInputs { end: End::Ttl(s(ttl)), max_lifetime: Some(s(life)), ..inputs() };
+    let shortened = LifetimeInputs { before: seen(Some(9000)).before, ..of(10, 60) };
+    for (mut inputs, now, end, bound) in [
+        (of(100, 101), 1090, 1100, Bound::Ttl),
+        (of(100, 100), 1090, 1100, Bound::MaxLifetime),
+        (LifetimeInputs { end: End::At(at(1100)), ..of(100, 100) }, 1090, 1100, Bound::MaxLifetime),
+        (LifetimeInputs { max_ttl: Some(s(100)), ..of(100, 100) }, 1090, 1100, Bound::MaxLifetime),
+        // The notice of a shorter ttl, and a late warning, move the end.
+        (shortened, 1050, 1060, Bound::MaxLifetime),
+        (of(100, 105), 1200, 1210, Bound::MaxLifetime),
+    ] {
+        let seen = outlook(&inputs, at(now));
+        assert_eq!((seen.expires_at, seen.bound), (Some(at(end)), Some(bound)), "{inputs:?}");
+        renew(&mut inputs, at(now));
+        assert_eq!(outlook(&inputs, at(now)).expires_at == Some(at(end)), bound == Bound::MaxLifetime, "renewed: {inputs:?}");
+    }
+}
+
 #[test]
 fn a_class_that_is_tightened_below_the_age_of_a_space_gives_one_notice() {
     let mut inputs = LifetimeInputs { max_lifetime: Some(s(40)), ..seen(Some(9000)) };

@@ -75,7 +75,7 @@ pub struct LifetimeInputs {
     pub before: Option<FormerTerms>,
 }
 
-/// The term of the formula that sets the end.
+/// The term of the formula that sets an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// The ttl, or the class's `maxTTL`: a renewal moves it.
@@ -84,6 +84,11 @@ pub enum Bound {
     ExpiresAt,
     /// The class's `maxLifetime`.
     MaxLifetime,
+}
+
+/// `created + maxLifetime`.
+pub(super) fn longest_life(inputs: &LifetimeInputs) -> Option<DateTime<Utc>> {
+    inputs.max_lifetime.map(|max| representable(saturating_add(inputs.created, max)))
 }
 
 /// `min(end, anchor + maxTTL, created + maxLifetime)`, and the term that sets it.
@@ -99,7 +104,7 @@ pub(super) fn formula(inputs: &LifetimeInputs) -> Option<(DateTime<Utc>, Bound)>
     };
     // maxTTL does not bound a space without an end of its own, which the class allows; maxLifetime does.
     let most = most.filter(|_| own.is_some()).map(|at| (at, Bound::Ttl));
-    let ceiling = inputs.max_lifetime.map(|max| (saturating_add(inputs.created, max), Bound::MaxLifetime));
+    let ceiling = longest_life(inputs).map(|at| (at, Bound::MaxLifetime));
     let ends = own.into_iter().chain(most).chain(ceiling);
     ends.min_by_key(|(at, _)| *at).map(|(at, bound)| (representable(at), bound))
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     ceiling::Ceiling,
-    formula::{Bound, LifetimeInputs, formula},
+    formula::{Bound, LifetimeInputs, formula, longest_life},
     notice::postponed,
     stage::{SEAL_LEAD, Stage},
     warnings::Warnings,
@@ -25,7 +25,7 @@ pub struct Outlook {
     pub nominal: Option<DateTime<Utc>>,
     /// The expiry in force: the nominal one, moved if the last warning was late.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The term of the formula that sets the end.
+    /// The term that sets the expiry in force. From `created + maxLifetime` on, it is `maxLifetime`: no renewal extends such an end.
     pub bound: Option<Bound>,
     /// The stage of the space.
     pub stage: Stage,
@@ -71,5 +71,7 @@ pub fn outlook(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Outlook {
     let notice_begins = ceiling.as_ref().map(|ceiling| ceiling.begins);
     let wake = edges.chain([seal_at, expires_at]).chain(notice_begins).chain(renewal_counts_at).filter(|at| *at > now).min();
     let last_notice = ceiling.and_then(|ceiling| ceiling.notice);
+    // Another term can give the same end, and a notice or a late warning can move an earlier end there.
+    let bound = if longest_life(inputs).is_some_and(|last| expires_at >= last) { Bound::MaxLifetime } else { bound };
     Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), bound: Some(bound), stage, postponed, last_notice, wake }
 }

@@ -294,7 +294,9 @@ fn a_warning_contains_the_field_that_sets_the_end_and_the_remedy() {
         (until("11-28T09:00:00"), json!({}), "11-28T09:00:00", "spec.expiresAt sets this expiry: set a later time to keep the namespace"),
         (until("12-28T09:00:00"), json!({"maxTTL": "8d"}), "12-02T09:00:00", renew),
         (json!({}), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),
+        (json!({}), json!({"maxLifetime": "7d"}), "12-01T09:00:00", longest),
         (until("12-28T09:00:00"), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),
+        (until("11-29T09:00:00"), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),
         (json!({"ttl": "never"}), json!({"allowNever": true, "maxLifetime": "5d"}), "11-29T09:00:00", longest),
     ] {
         let mut whole = json!({"defaultTTL": "7d", "warnBefore": ["1h"]});

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, Subject, conditions::types, names, time::from_k8s},
+    desired::space_name::RefusedName,
     plugin::{format, spaces},
 };
 
@@ -20,9 +21,14 @@ pub(super) fn namespace_conflict(snapshot: &ClusterSnapshot, space: &DeveloperSp
     let name = space.name_any();
     let owner = format::shell_quoted(&format::one_line(&space.spec.owner.to_string()));
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
-    // The operator's own message, see `check_name` in `desired::resolve`.
-    if message.contains(" is protected on this cluster") {
-        return ("No space can have that name.".to_owned(), another.into());
+    match RefusedName::from_message(&name, message) {
+        Some(RefusedName::Protected) => return ("No space can have that name.".to_owned(), another.into()),
+        // The rules are for new namespaces: an administrator can offer one that exists.
+        Some(RefusedName::Unavailable) if snapshot.namespace.object().is_none() => {
+            let advice = format!("The operator does not create namespace {name} while that reason applies. Choose another name.");
+            return (advice, another.into());
+        }
+        Some(RefusedName::Unavailable) | None => {}
     }
     let Some(namespace) = snapshot.namespace.object() else {
         let gone = format!("Namespace {name} no longer exists; the operator creates it for this space at the next reconcile.");
@@ -140,9 +146,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::plugin::doctor::{
-        fetched::Fetched,
-        fixtures::{advice_lines, class, healthy, now, parse, space, unready_with},
+    use crate::{
+        api::{NameRules, protected_namespaces::ProtectedNamespaces},
+        desired::space_name::{Reservation, check_name, refusal},
+        plugin::doctor::{
+            fetched::Fetched,
+            fixtures::{advice_lines, class, healthy, now, parse, space, unready_with},
+        },
     };
 
     #[test]
@@ -193,9 +203,31 @@ mod tests {
         }
         snapshot.namespace = marks(json!({"developerspace.dev/adopt": "orchid-lab"}));
         assert!(advice_lines(&snapshot)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"), "{:?}", advice_lines(&snapshot));
-        let message = "namespace orchid-lab is protected on this cluster: delete this DeveloperSpace and choose another name";
-        let (advice, commands) = namespace_conflict(&healthy(), &space(), message, now());
-        assert_eq!((advice.as_str(), commands.len()), ("No space can have that name.", 2));
+    }
+
+    #[test]
+    fn a_refused_name_is_not_promised_a_namespace() {
+        let rules = NameRules { denied: vec!["orchid-*".into()], ..NameRules::default() };
+        let account = Reservation::Account { space: "fern-lab".into() };
+        let unavailable = [(Some(&rules), None), (None, Some(&account))]
+            .map(|(rules, reservation)| refusal("orchid-lab", "greenhouse", rules, reservation).unwrap().message);
+        let protected = check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])).unwrap_err().message;
+        let another = ["kubectl dspace delete orchid-lab", "kubectl dspace create OTHER-NAME --owner User:nadia@example.com"];
+        let mut snapshot = healthy();
+        let advice = |snapshot: &ClusterSnapshot, message: &str| namespace_conflict(snapshot, &space(), message, now());
+        let never = ("No space can have that name.".to_owned(), another.map(ToOwned::to_owned).to_vec());
+        assert_eq!(advice(&snapshot, &protected), never);
+        for message in &unavailable {
+            assert!(advice(&snapshot, message).1[0].starts_with("kubectl annotate namespace orchid-lab "), "{message}");
+        }
+        let waits = "The operator does not create namespace orchid-lab while that reason applies. Choose another name.".to_owned();
+        for namespace in [Fetched::Found(None), Fetched::NotNeeded] {
+            snapshot.namespace = namespace;
+            assert_eq!(advice(&snapshot, &protected), never);
+            for message in &unavailable {
+                assert_eq!(advice(&snapshot, message), (waits.clone(), never.1.clone()), "{message}");
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::{
     desired::{
         contact::{missing, required},
         ledger,
+        lifetime::{
+            inputs::{lifetime_inputs, rules_of},
+            outlook::outlook,
+        },
         noncompliance::{Rule, broken, is_subject},
     },
     plugin::{class_in_force::ClassInForce, format, naming, protection},
@@ -45,7 +49,7 @@ pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, cla
 
 fn disallowed_protection(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Diagnosis {
     let (correction, permission) = (json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}));
-    lifetime_violation(space, class, "is protected", "allowProtected", &expiry(space, now)).with_commands(alternative_commands(
+    lifetime_violation(space, class, "is protected", "allowProtected", &expiry(space, class, now)).with_commands(alternative_commands(
         space,
         class,
         &correction,
@@ -57,7 +61,8 @@ fn disallowed_never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Ut
     let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
     let (correction, permission) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
     let is_held = protection::is_endless(space, Some(&class.spec));
-    let ends = if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { expiry(space, now) };
+    let ends =
+        if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { expiry(space, class, now) };
     lifetime_violation(space, class, "requests no expiry (spec.ttl)", "allowNever", &ends).with_commands(alternative_commands(
         space,
         class,
@@ -67,12 +72,15 @@ fn disallowed_never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Ut
 }
 
 /// The end of a space that requests no end although its class does not allow that.
-fn expiry(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
-    let end = space.status.as_ref().and_then(|status| status.expires_at);
-    end.map_or_else(
-        || "at the next reconcile, the operator sets an expiry with at least 7 days' notice".to_owned(),
-        |end| format!("it expires {} ({})", format::from_now(now, end), rfc3339(end)),
-    )
+fn expiry(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> String {
+    if let Some(end) = space.status.as_ref().and_then(|status| status.expires_at) {
+        return format!("it expires {} ({})", format::from_now(now, end), rfc3339(end));
+    }
+    let rules = rules_of(space, Some(&class.spec));
+    match outlook(&lifetime_inputs(space, rules.as_ref(), false, now), now).expires_at {
+        Some(_) => "at the next reconcile, the operator sets an expiry with at least 7 days' notice".to_owned(),
+        None => "it has no end until its ttl is an accepted duration, or the class sets lifetime.maxTTL or lifetime.maxLifetime".to_owned(),
+    }
 }
 
 fn lifetime_violation(space: &DeveloperSpace, class: &SpaceClass, asks: &str, field: &str, ends: &str) -> Diagnosis {
@@ -142,7 +150,7 @@ fn oversized(name: &str, what: &str, bytes: usize, most: usize) -> Diagnosis {
 mod tests {
     use super::*;
     use crate::{
-        api::DeletionPolicy,
+        api::{DeletionPolicy, DeveloperSpaceSpec},
         plugin::doctor::fixtures::{class, healthy, healthy_with, lines, now, parse, space},
     };
 
@@ -180,6 +188,39 @@ mod tests {
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"allowRetain":true}}'"#,
         ];
         assert_eq!(told(|space| space.spec.deletion_policy = DeletionPolicy::Retain), expected);
+    }
+
+    #[test]
+    fn a_space_whose_class_sets_no_end_is_promised_none() {
+        let mut space = space();
+        space.status.as_mut().unwrap().expires_at = None;
+        let reported = |space: &DeveloperSpace, lifetime: Value| {
+            let mut class = class();
+            class.spec.lifetime = parse(lifetime);
+            lines(&violations(space, Some(&class), &[], now()))
+        };
+        let (none, later) = (
+            "it has no end until its ttl is an accepted duration, or the class sets lifetime.maxTTL or lifetime.maxLifetime. Remove this \
+            setting, or ask an administrator to allow it in the class.",
+            "at the next reconcile, the operator sets an expiry with at least 7 days' notice. Remove this setting, or ask an administrator \
+            to allow it in the class.",
+        );
+        let endless = DeveloperSpace { spec: DeveloperSpaceSpec { ttl: Some("never".into()), ..space.spec.clone() }, ..space.clone() };
+        let protected = DeveloperSpace { spec: DeveloperSpaceSpec { protected: true, ..space.spec.clone() }, ..space.clone() };
+        for (space, lifetime, ends) in [
+            (&endless, json!({"defaultTTL": "90d"}), none),
+            (&endless, json!({"maxTTL": "30d"}), later),
+            (&endless, json!({"maxLifetime": "180d"}), later),
+            (&protected, json!({}), none),
+            (&protected, json!({"defaultTTL": "90d"}), later),
+            (&protected, json!({"maxTTL": "30d"}), later),
+            (&protected, json!({"maxLifetime": "180d"}), later),
+        ] {
+            let found = reported(space, lifetime.clone());
+            assert!(found[0].ends_with(&format!("): {ends}")), "{lifetime}: {found:?}");
+        }
+        let remove = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":null}}'"#;
+        assert_eq!(reported(&endless, json!({"defaultTTL": "90d"}))[1], remove);
     }
 
     #[test]
