@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     arithmetic::representable,
-    formula::{End, FormerTerms, GivenWarning, LifetimeInputs, formula},
+    formula::{End, FormerTerms, GivenWarning, LifetimeInputs, formula, longest_life},
     rules::LifetimeRules,
 };
 use crate::{
     api::{
-        DeveloperSpace, Lifetime, SpaceClassSpec, Terms,
+        DeveloperSpace, DeveloperSpaceStatus, Lifetime, Notice, SpaceClassSpec, Terms,
         conditions::{self, Reason},
         duration::{Ttl, format_duration, parse_duration},
         time,
@@ -73,7 +73,8 @@ fn was_admitted(space: &DeveloperSpace) -> bool {
 
 /// The inputs of `space` under `rules`. While its spec is not accepted, the times last accepted hold.
 pub fn lifetime_inputs(space: &DeveloperSpace, rules: Option<&LifetimeRules>, is_accepted: bool, now: DateTime<Utc>) -> LifetimeInputs {
-    let status = space.status.as_ref();
+    // An earlier version removes an expiry without its notices and its warning, which then announce nothing.
+    let announced = space.status.as_ref().filter(|status| status.expires_at.is_some());
     let renewal = renewal(space, now);
     let anchor = renewal.anchor;
     let end = match rules {
@@ -95,13 +96,26 @@ pub fn lifetime_inputs(space: &DeveloperSpace, rules: Option<&LifetimeRules>, is
         protected,
         lacks_consent: !protected && lacks_consent(space, rules, end),
         warn_before: rules.warn_before.clone(),
-        last_warning: last_warning(space),
-        postponed: status.and_then(|status| status.postponed),
-        last_notice: status.and_then(|status| status.last_notice),
+        last_warning: announced.and_then(last_warning),
+        postponed: announced.and_then(|status| status.postponed),
+        last_notice: announced.and_then(|status| status.last_notice),
         before: None,
     };
     inputs.before = was_admitted(space).then(|| before(space, is_accepted, &inputs));
+    if let Some((from, until)) = announced.and_then(|status| warned_expiry(status, &inputs, now)) {
+        let notice = |of: DateTime<Utc>| (of < until).then_some(Notice { of, from, until });
+        inputs.postponed = formula(&inputs).and_then(|(end, _)| notice(end));
+        inputs.last_notice = longest_life(&inputs).and_then(notice);
+    }
     inputs
+}
+
+/// The beginning and the end of a notice whose record was dropped together with the terms, as an earlier version of the CRD does at a write to the
+/// space. The expiry that was warned of stays.
+fn warned_expiry(status: &DeveloperSpaceStatus, inputs: &LifetimeInputs, now: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let until = status.expires_at.filter(|at| *at > now && status.terms.is_none())?;
+    let warning = inputs.last_warning.filter(|given| given.expires_at == until)?;
+    Some((warning.at, until))
 }
 
 /// The refusal of the times that `space` asks for, if its class does not allow them.
@@ -230,7 +244,7 @@ fn before(space: &DeveloperSpace, is_accepted: bool, now: &LifetimeInputs) -> Fo
     FormerTerms { expires_at, is_endless, warn_before: rules.warn_before, renewed: formula(&then).map(|(at, _)| at) }
 }
 
-fn last_warning(space: &DeveloperSpace) -> Option<GivenWarning> {
-    let warning = space.status.as_ref()?.last_warning.as_ref()?;
+fn last_warning(status: &DeveloperSpaceStatus) -> Option<GivenWarning> {
+    let warning = status.last_warning.as_ref()?;
     Some(GivenWarning { at: warning.at, before: parse_duration(&warning.before).ok()?, expires_at: warning.expires_at })
 }

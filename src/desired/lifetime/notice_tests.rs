@@ -253,3 +253,30 @@ fn no_warning_is_given_of_a_notice_without_time() {
     let seen = look(&spec, &status, &class, "06T09:00:05");
     assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-06T09:00:00Z", Stage::Due));
 }
+
+#[test]
+fn a_notice_does_not_count_after_an_earlier_version_has_removed_its_expiry() {
+    let terms = json!({"ttl": "7d", "maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]});
+    let notice = json!({"of": "2026-11-26T09:00:00Z", "from": "2026-12-01T09:00:00Z", "until": "2026-12-08T09:00:00Z"});
+    let warning = json!({"at": "2026-12-08T08:00:00Z", "before": "1h", "expiresAt": "2026-12-08T09:00:00Z"});
+    let status = json!({"terms": terms, "postponed": notice, "lastNotice": notice, "lastWarning": warning});
+    let lifetime = json!({"maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]});
+    let seen = look(&json!({"protected": true, "ttl": "7d"}), &status, &lifetime, "15T09:00:00");
+    assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-22T09:00:00Z", Stage::Warn(TimeDelta::days(7))), "a week, from now");
+    let owned = look(&json!({"ttl": "7d"}), &status, &lifetime, "15T09:00:00");
+    assert_eq!((end(&owned).as_str(), owned.stage), ("2026-12-15T10:00:00Z", Stage::Warn(TimeDelta::hours(1))));
+}
+
+#[test]
+fn a_warned_expiry_stays_when_an_earlier_version_of_the_crd_has_dropped_the_terms() {
+    let warned = |at: &str| json!({"expiresAt": at, "lastWarning": {"at": "2026-12-02T09:00:00Z", "before": "7d", "expiresAt": "2026-12-09T09:00:00Z"}});
+    for lifetime in [json!({"maxTTL": "2d", "warnBefore": ["1h"]}), json!({"maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]})] {
+        let kept = look(&json!({"protected": true, "ttl": "2d"}), &warned("2026-12-09T09:00:00Z"), &lifetime, "03T09:00:00");
+        assert_eq!((end(&kept).as_str(), kept.stage), ("2026-12-09T09:00:00Z", Stage::Warned(TimeDelta::days(7))), "{lifetime}");
+        assert_eq!(kept.postponed.or(kept.last_notice).map(|notice| notice.until), kept.expires_at, "the status records it again");
+        let hour = look(&json!({"protected": true, "ttl": "2d"}), &warned("2026-12-09T09:00:00Z"), &lifetime, "09T08:00:00");
+        assert_eq!((end(&hour).as_str(), hour.stage), ("2026-12-09T09:00:00Z", Stage::Warn(TimeDelta::hours(1))), "{lifetime}");
+        let other = look(&json!({"ttl": "2d"}), &json!({"expiresAt": "2026-12-09T09:00:00Z"}), &lifetime, "03T09:00:00");
+        assert_eq!(end(&other), "2026-12-03T10:00:00Z", "no warning was given of that expiry: {lifetime}");
+    }
+}
