@@ -62,6 +62,13 @@ impl Health {
         }
         Err(format!("not listed yet: {:?}", self.store.missing()))
     }
+
+    /// The text for a scrape.
+    fn metrics_text(&self) -> String {
+        self.metrics.set_ages(&self.ages());
+        self.metrics.set_failing_classes(self.store.failing_classes());
+        self.metrics.render()
+    }
 }
 
 /// Serves the health endpoints until the process ends.
@@ -79,16 +86,14 @@ pub(crate) async fn serve_health(address: SocketAddr, health: Health) -> std::io
 /// Serves `/metrics` until the process ends.
 pub(crate) async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Result<()> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let scrape = |State(health): State<Health>| async move {
-        health.metrics.set_ages(&health.ages());
-        ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics.render())
-    };
+    let scrape = |State(health): State<Health>| async move { ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics_text()) };
     serve(address, Router::new().route("/metrics", get(scrape)).with_state(health)).await
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
+    use serde_json::json;
 
     use super::*;
     use crate::cache::store::SOURCES;
@@ -120,5 +125,18 @@ mod tests {
             works.store.set_listed(source);
         }
         assert_eq!(works.ready(), Ok(()));
+    }
+
+    #[test]
+    fn a_class_is_counted_while_its_validation_fails() {
+        let health = health(false, Installed::default());
+        let counts = |number: usize| health.metrics_text().contains(&format!("\ndeveloperspace_failing_classes {number}\n"));
+        let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "orchard"}, "spec": {}});
+        health.store.put_class(serde_json::from_value(class).unwrap());
+        assert!(counts(0));
+        health.store.put_validation_error("orchard".to_owned(), "failed to write the status of SpaceClass orchard: it is frozen");
+        assert!(counts(1));
+        health.store.clear_validation_error("orchard");
+        assert!(counts(0));
     }
 }

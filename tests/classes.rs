@@ -11,7 +11,7 @@ use std::{
 
 use developerspace_operator::{
     api::SpaceClass,
-    controller::classes::{ClassValidator, Spaces, look_up_roles, validate},
+    controller::classes::{ClassValidator, Spaces, look_up_roles, validate, validate_one},
 };
 use http::{Request, Response};
 use kube::{
@@ -21,7 +21,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, json_patch, look_up, may_bind, play, side_by_side},
+    api_server::{Call, Step, event_about_class, json_patch, look_up, may_bind, play, side_by_side},
     objects::{self, merged},
     world::World,
 };
@@ -72,6 +72,13 @@ fn writes(condition: &Value, spec: Option<&Value>) -> Call {
 
 fn no_spaces() -> Spaces {
     reflector::store().0
+}
+
+/// The spaces of a cluster that has only `space`.
+fn only(space: &Value) -> Spaces {
+    let (spaces, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Apply(objects::read(space)));
+    spaces
 }
 
 /// Validates `class` in `world` and expects exactly the calls of `script`.
@@ -221,20 +228,63 @@ async fn the_class_with_the_selector_is_refused_whichever_was_written_last() {
 async fn a_class_may_not_let_in_the_namespace_of_a_space() {
     let naming = json!({"spec": {"network": {"allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": objects::SPACE}}]}}});
     let class = standing_accepted(&merged(&objects::class(), &naming));
-    let spaces = |space: &Value| {
-        let (spaces, mut writer) = reflector::store();
-        writer.apply_watcher_event(&Event::Apply(objects::read(space)));
-        spaces
-    };
     let world = World::with(NOW, &[objects::stored_namespace()]);
     judged(&world, &class, no_spaces(), vec![]).await;
     let mut elsewhere = objects::converged();
     elsewhere["metadata"]["uid"] = json!("uid-of-another-space");
     elsewhere["status"]["namespace"] = json!(null);
-    judged(&world, &class, spaces(&elsewhere), vec![]).await;
+    judged(&world, &class, only(&elsewhere), vec![]).await;
     let problem = "network.allowFromNamespaces: namespace orchid-lab belongs to the DeveloperSpace of that name: select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
     let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&stored_spec(&class)));
-    judged(&world, &class, spaces(&objects::converged()), script![written]).await;
+    judged(&world, &class, only(&objects::converged()), script![written]).await;
+}
+
+/// Validates the class after that number of failures, while `write` is the write of its status, and expects that Event.
+async fn attempted(world: &World, failures: u32, write: Call, event: Option<Call>) -> Option<Duration> {
+    let [edit, view] = [may_bind("edit", true), may_bind("view", true)];
+    let mut script = script![side_by_side([look_up("edit"), look_up("view")]), edit, view, write];
+    script.extend(event.map(Step::from));
+    let spaces = only(&objects::fresh());
+    play(script, async |client| validate_one(&world.context(client), &spaces, "greenhouse", failures).await).await
+}
+
+/// A webhook or a policy of the cluster refuses the status of the class, which would contain the error.
+#[tokio::test]
+async fn an_error_that_lasts_is_published_and_reported_to_the_spaces_that_wait() {
+    let mut world = World::with(NOW, &[written()]);
+    let write = || writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&written())));
+    let denied = "admission webhook \"guard.example.com\" denied the request: classes are frozen";
+    let error = format!("failed to write the status of SpaceClass greenhouse: {denied}");
+    let note = format!("the operator {error}; it retries, and a change of this SpaceClass has no effect until then");
+    let event = || event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class").saying(&note);
+    let reported = |world: &World| world.store.validation_error("greenhouse").map(|error| error.to_string());
+
+    let wait = attempted(&world, 0, write().refused(500, "InternalError"), None).await;
+    assert_eq!((wait, reported(&world)), (Some(Duration::from_secs(1)), None), "the next attempt may succeed");
+    assert_eq!(world.requeued().await, [""; 0]);
+
+    let refused = || write().refused_with(403, "Forbidden", denied);
+    let wait = attempted(&world, 1, refused(), Some(event())).await;
+    assert_eq!((wait, reported(&world)), (Some(Duration::from_secs(25)), Some(error.clone())));
+    assert_eq!(world.requeued().await, [objects::SPACE]);
+
+    attempted(&world, 2, refused(), Some(event())).await;
+    assert_eq!((reported(&world), world.requeued().await), (Some(error), vec![]), "the spaces report this error already");
+
+    assert_eq!(attempted(&world, 3, write(), None).await, None);
+    assert_eq!(reported(&world), None);
+}
+
+/// The spaces of the class have an earlier spec, so they do not wait.
+#[tokio::test]
+async fn an_error_about_a_class_in_its_current_generation_requeues_no_space() {
+    let stale = merged(&converged(), &json!({"status": {"observedGeneration": 3}}));
+    let mut world = World::with(NOW, std::slice::from_ref(&stale));
+    let write = writes(&accepted("True", "Valid", USABLE, objects::CREATED), Some(&stored_spec(&stale)));
+    let script = script![write.refused(403, "Forbidden"), event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class")];
+    let spaces = only(&objects::converged());
+    play(script, async |client| validate_one(&world.context(client), &spaces, "greenhouse", 0).await).await.unwrap();
+    assert_eq!((world.store.failing_classes(), world.requeued().await), (1, vec![]));
 }
 
 /// Each shipped class limits the number of the objects that fill etcd and of those that cost money. It limits no kind of object that the operator creates

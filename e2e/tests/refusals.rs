@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chrono::TimeDelta;
 use e2e::{
     audit::AuditEntry,
     eventually,
-    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, run_concurrently, space, text, user},
+    fixtures::{
+        Actor, SOON, World, a_class, a_namespace, a_space, class, cluster_wide, condition, ensure_equal, refusal, run_concurrently, space,
+        text, user,
+    },
     scenarios,
     webhook::BrokenWebhook,
 };
@@ -23,6 +26,7 @@ async fn refusals() -> Result<()> {
     run_concurrently(scenarios![&world;
         a_webhook_that_resets_connections_is_reported,
         a_policy_that_refuses_deletions_is_reported,
+        a_policy_that_refuses_the_status_of_classes_is_reported,
         continuous_changes_by_an_owner_are_limited,
     ])
     .await
@@ -129,22 +133,23 @@ async fn continuous_changes_by_an_owner_are_limited(world: &World) -> Result<()>
     Ok(())
 }
 
-fn deletion_policy() -> [Value; 2] {
+/// The policy of that name, and its binding.
+async fn create_policy(world: &World, name: &str, constraints: &Value, expression: &str, message: &str) -> Result<()> {
     let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "volumes-first"},
-        "spec": {
-            "matchConstraints": {
-                "objectSelector": {"matchExpressions": [{"key": "developerspace.dev/space", "operator": "In", "values": ["vera-leaves", "viola-ends"]}]},
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}],
-            },
-            "validations": [{"expression": "false", "message": "its volumes are not backed up"}],
-        },
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {"matchConstraints": constraints, "validations": [{"expression": expression, "message": message}]},
     });
     let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "volumes-first"},
-        "spec": {"policyName": "volumes-first", "validationActions": ["Deny"]},
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
     });
-    [policy, binding]
+    world.admin().create(&policy).await?;
+    world.admin().create(&binding).await.map(drop)
+}
+
+async fn delete_policy(world: &World, name: &str) -> Result<()> {
+    world.admin().delete(cluster_wide("ValidatingAdmissionPolicyBinding", name)).await?;
+    world.admin().delete(cluster_wide("ValidatingAdmissionPolicy", name)).await
 }
 
 async fn metric(world: &World, name: &str) -> Result<f64> {
@@ -164,9 +169,11 @@ async fn doctor(world: &World, name: &str) -> Result<String> {
 
 async fn a_policy_that_refuses_deletions_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    for object in deletion_policy() {
-        admin.create(&object).await?;
-    }
+    let constraints = json!({
+        "objectSelector": {"matchExpressions": [{"key": "developerspace.dev/space", "operator": "In", "values": ["vera-leaves", "viola-ends"]}]},
+        "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}],
+    });
+    create_policy(world, "volumes-first", &constraints, "false", "its volumes are not backed up").await?;
     let role = json!([{"name": "edit", "clusterRole": "edit"}]);
     world.create_accepted_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
     world.create_ready_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
@@ -206,9 +213,57 @@ async fn a_policy_that_refuses_deletions_is_reported(world: &World) -> Result<()
         Ok(Some(()))
     })
     .await?;
-    admin.delete(cluster_wide("ValidatingAdmissionPolicyBinding", "volumes-first")).await?;
-    admin.delete(cluster_wide("ValidatingAdmissionPolicy", "volumes-first")).await?;
+    delete_policy(world, "volumes-first").await?;
     world.until_gone(a_space("vera-leaves")).await?;
     world.until_gone(a_namespace("viola-ends")).await?;
     world.ensure_operator_ready().await
+}
+
+/// Classes whose names begin with `frozen-` keep their status.
+async fn freeze_the_status_of_classes(world: &World) -> Result<()> {
+    let rule = json!({
+        "apiGroups": ["developerspace.dev"], "apiVersions": ["v1alpha1"], "operations": ["UPDATE"], "resources": ["spaceclasses/status"],
+    });
+    let expression = "!object.metadata.name.startsWith('frozen-')";
+    create_policy(world, "quiet-week", &json!({"resourceRules": [rule]}), expression, "classes stay unchanged this week").await?;
+    eventually("the policy to be in force", SOON, || async {
+        let patch = json!({"status": {"observedGeneration": 41}});
+        let denied = refusal(world.admin().dry_run().patch_status(a_class("frozen-beds"), patch).await)?;
+        ensure!(denied.contains("quiet-week"), "{denied}");
+        Ok(Some(()))
+    })
+    .await
+}
+
+async fn a_policy_that_refuses_the_status_of_classes_is_reported(world: &World) -> Result<()> {
+    let admin = world.admin();
+    world.create_accepted_class("frozen-beds", json!({"quota": {"hard": {"pods": "7"}}})).await?;
+    world.create_ready_space("freya-grows", json!({"className": "frozen-beds", "owner": user("freya@example.com")})).await?;
+    freeze_the_status_of_classes(world).await?;
+    admin.patch(a_class("frozen-beds"), json!({"spec": {"quota": {"hard": {"pods": "9"}}}})).await?;
+    admin.create(&class("frozen-meadow", json!({}))).await?;
+    admin.create(&space("fiona-waits", json!({"className": "frozen-meadow", "owner": user("fiona@example.com")}))).await?;
+    let waiting = world.until_not_ready("fiona-waits", "ClassNotAccepted").await?;
+    let message = text(condition(&waiting, "Ready"), "/message");
+    ensure!(message.contains("SpaceClass frozen-meadow yet") && message.contains("classes stay unchanged this week"), "{message}");
+    ensure!(admin.find(a_namespace("fiona-waits")).await?.is_none(), "the space of a class without a result has a namespace");
+    eventually("the Events and the metric to name the classes", SOON, || async {
+        let events = admin.list("Event", "default").await?;
+        for class in ["frozen-beds", "frozen-meadow"] {
+            let is_about = |event: &&Value| event["reason"] == "ValidationFailed" && text(event, "/regarding/name") == class;
+            let event = events.iter().find(is_about).with_context(|| format!("there is no Event about {class}"))?;
+            ensure!(text(event, "/note").contains("quiet-week"), "{event}");
+        }
+        let failing = metric(world, "developerspace_failing_classes").await?;
+        ensure!(failing >= 2.0, "{failing} classes are failing");
+        Ok(Some(()))
+    })
+    .await?;
+    for (space, class) in [("fiona-waits", "frozen-meadow"), ("freya-grows", "frozen-beds")] {
+        let (findings, finding) = (doctor(world, space).await?, format!("not validated the current spec of SpaceClass {class}, so"));
+        ensure!(findings.contains(&finding), "doctor about {space}:\n{findings}");
+    }
+    delete_policy(world, "quiet-week").await?;
+    world.until_accepted("frozen-beds").await?;
+    world.until_ready("fiona-waits").await.map(drop)
 }

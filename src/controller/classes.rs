@@ -34,6 +34,7 @@ use crate::{
         namespace::{Ownership, ownership},
         network_selectors::{SelectorContext, handed_out},
         plan::{ClassVerdict, class_verdict},
+        status::Note,
     },
     runtime::{
         error::{Class, Error},
@@ -121,17 +122,42 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     }
 }
 
-/// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields.
-async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
+/// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields. `failures` is the number
+/// of consecutive failures before.
+pub async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.io.store.class(name)?;
     if ctx.io.installed.has_problem() {
         return Some(RECHECK_INTERVAL);
     }
-    let error = validate(ctx, spaces, &class).await.err()?;
+    let Err(error) = validate(ctx, spaces, &class).await else {
+        ctx.io.store.clear_validation_error(name);
+        return None;
+    };
     if error.class() != Class::Conflict {
         tracing::warn!(class = name, error = error.sentence(), "failed to validate a SpaceClass; retrying");
     }
+    if error.lasts(failures) {
+        report_error(ctx, spaces, &class, &error.sentence());
+    }
     Some(error.retry_after(failures))
+}
+
+/// Reports an error that lasts by an Event, and in the conditions of the spaces that wait for the result: the status of the class, which would report
+/// it, may be the object that cannot be written. An Event expires, so each attempt publishes one, which the recorder limits.
+fn report_error(ctx: &Context, spaces: &Spaces, class: &SpaceClass, error: &str) {
+    let message = format!("the operator {error}; it retries, and a change of this SpaceClass has no effect until then");
+    let note = Note { warning: true, reason: "ValidationFailed".into(), message, in_namespace: false };
+    ctx.io.recorder.record(class.object_ref(&()), note, ctx.io.clock.now());
+    let is_change = ctx.io.store.put_validation_error(class.name_any(), error);
+    if is_change && class_verdict(class) == ClassVerdict::Pending {
+        requeue_spaces_of(ctx, spaces, &class.name_any());
+    }
+}
+
+fn requeue_spaces_of(ctx: &Context, spaces: &Spaces, class: &str) {
+    for space in spaces_of(spaces, class) {
+        ctx.requeue.requeue(space.name);
+    }
 }
 
 /// Requeues the spaces of each class whose spec in force names a ClusterRole in `changed`. The status of a class reports the ClusterRoles of its
@@ -139,9 +165,7 @@ async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32)
 fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
     for class in ctx.io.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
-            for space in spaces_of(spaces, &class.name_any()) {
-                ctx.requeue.requeue(space.name);
-            }
+            requeue_spaces_of(ctx, spaces, &class.name_any());
         }
     }
 }

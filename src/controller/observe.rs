@@ -81,6 +81,7 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let children = io.store.children(&name);
     Observed {
         now,
+        validation_error: wanted.as_deref().and_then(|name| io.store.validation_error(name)),
         wanted,
         wanted_class,
         wanted_ruling,

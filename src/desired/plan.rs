@@ -40,6 +40,8 @@ pub struct Observed {
     pub(crate) wanted_class: Result<Arc<SpaceClass>, MissingClass>,
     /// The ruling of that class on the current spec, if the class has a spec in force.
     pub wanted_ruling: Option<Arc<Ruling>>,
+    /// The error because of which that class is not validated, if the error lasts.
+    pub validation_error: Option<Arc<str>>,
     /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to any.
     pub class_name: Option<String>,
     /// That class, if it exists.
@@ -93,7 +95,8 @@ pub enum Plan {
     Expire(Step),
     /// Report the progress of the expiry later: the seals and deletions of other spaces come first.
     Defer,
-    /// Wait until the class is validated, before the space is admitted for the first time. An event follows when it is.
+    /// Wait until the class is validated, before the space is admitted for the first time. An event follows when it is, and a request to reconcile
+    /// the space if the validation fails.
     AwaitClass,
     /// Keep the present class and owner, and report the refusal.
     Refuse(SpecRefusal),
@@ -219,12 +222,12 @@ pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &Protected
 
 /// The plan while the class that `space` wants was not validated. An admitted space does not wait for the class: a warning may be due, and subjects that
 /// its spec no longer names lose their access. The verdict on a class that was created again follows within moments, so the report waits for it for a
-/// limited time, unless a warning is due.
+/// limited time, unless a warning is due. A new space waits without a limit, since every class begins without a verdict, unless the validation fails.
 fn await_verdict(space: &DeveloperSpace, observed: &Observed) -> Plan {
-    if observed.standing.is_none() {
+    if observed.standing.is_none() && observed.validation_error.is_none() {
         return Plan::AwaitClass;
     }
-    let refusal = not_validated(observed.wanted.as_deref().unwrap_or_default(), None);
+    let refusal = not_validated(observed, None);
     let stamp = observed.wanted_class.as_ref().ok().and_then(|class| class.metadata.creation_timestamp.as_ref());
     let limit = stamp.and_then(from_k8s).and_then(|created| created.checked_add_signed(MAX_VALIDATION_WAIT));
     match limit.filter(|at| *at > observed.now && !end_counts_from_write(space, &observed.outlook)) {
@@ -265,7 +268,7 @@ fn accepted_spec(
 fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, SpecRefusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
-        (ClassVerdict::Pending, _) if had.is_some() => Err(not_validated(class_name, had)),
+        (ClassVerdict::Pending, _) if had.is_some() => Err(not_validated(observed, had)),
         (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
         (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != ROLE_NOT_FOUND => {
             Err(not_accepted(class_name, &message, had))
@@ -279,9 +282,12 @@ fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> SpecRefus
     SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
-/// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
-fn not_validated(class_name: &str, had: Option<&str>) -> SpecRefusal {
-    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
+/// The result for a class follows within moments, unless the validation fails. Until then the space keeps its own class, and its condition reports
+/// that.
+fn not_validated(observed: &Observed, had: Option<&str>) -> SpecRefusal {
+    let class_name = observed.wanted.as_deref().unwrap_or_default();
+    let cause = observed.validation_error.as_ref().map_or_else(String::new, |error| format!(": it {error}; the operator retries"));
+    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{cause}{}", stays(had));
     SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
@@ -343,6 +349,7 @@ mod tests {
             wanted: Some("greenhouse".to_owned()),
             wanted_class: Err(MissingClass::default()),
             wanted_ruling: None,
+            validation_error: None,
             class_name: Some("greenhouse".to_owned()),
             class: None,
             standing: None,
@@ -418,5 +425,15 @@ mod tests {
         assert!(is_refused(&plan(&created("2026-03-04T11:59:50Z", calm))), "the verdict did not follow");
         let warns = Outlook { stage: Stage::Warn(TimeDelta::hours(1)), ..calm };
         assert!(is_refused(&plan(&created(recent, warns))), "a warning is due");
+
+        let new = |at: &str, error: Option<&str>| Observed { standing: None, validation_error: error.map(Into::into), ..created(at, calm) };
+        let (old, error) = ("2026-03-04T11:59:50Z", Some("failed to write the status of SpaceClass greenhouse: it is frozen"));
+        assert!(matches!(plan(&new(old, None)), Plan::AwaitClass), "the operator may have started moments ago");
+        assert!(matches!(plan(&new(recent, error)), Plan::Withhold { .. }), "the next attempt may succeed");
+        let Plan::Refuse(refusal) = plan(&new(old, error)) else { panic!("the verdict does not follow") };
+        assert_eq!(refusal.reason, Reason::ClassNotAccepted);
+        let expected = "the operator has not validated the current spec of SpaceClass greenhouse yet: it failed to write the status of \
+                        SpaceClass greenhouse: it is frozen; the operator retries";
+        assert_eq!(refusal.message, expected);
     }
 }

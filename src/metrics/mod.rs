@@ -57,6 +57,7 @@ pub struct Metrics {
     braked: Counter,
     failures: Family<MethodLabel, Counter>,
     failing: Gauge,
+    failing_classes: Gauge,
     silence: Seconds,
     oldest_watch: Seconds,
     last_reconcile: Seconds,
@@ -80,6 +81,7 @@ impl Default for Metrics {
             braked: Counter::default(),
             failures: Family::default(),
             failing: Gauge::default(),
+            failing_classes: Gauge::default(),
             silence: Seconds::default(),
             oldest_watch: Seconds::default(),
             last_reconcile: Seconds::default(),
@@ -99,6 +101,11 @@ impl Default for Metrics {
             "failing_spaces",
             "DeveloperSpaces whose last reconcile failed with an error that persists",
             metrics.failing.clone(),
+        );
+        registry.register(
+            "failing_classes",
+            "SpaceClasses whose last validation failed with an error that persists",
+            metrics.failing_classes.clone(),
         );
         registry.register("api_silence_seconds", "Time since the last response of the API server", metrics.silence.clone());
         registry.register("oldest_watch_seconds", "Age of the oldest watch", metrics.oldest_watch.clone());
@@ -145,6 +152,11 @@ impl Metrics {
         self.last_reconcile.set(last_reconcile.unwrap_or(*process).as_secs_f64());
         self.failing.set(i64::try_from(*failing).unwrap_or(i64::MAX));
         self.overdue.set(overdue.as_secs_f64());
+    }
+
+    /// Sets the number of classes that are not validated because of an error that lasts.
+    pub fn set_failing_classes(&self, number: usize) {
+        self.failing_classes.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// Sets the number of namespaces that were created for a space that no longer exists.

@@ -199,6 +199,58 @@ async fn a_class_that_was_made_again_moments_ago_withholds_access_and_is_not_rep
     world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
 }
 
+/// The error of the validation of that class: a webhook of the cluster refuses its status.
+fn is_frozen(class: &str) -> String {
+    format!("failed to write the status of SpaceClass {class}: admission webhook \"guard.example.com\" denied the request: it is frozen")
+}
+
+#[tokio::test]
+async fn a_new_space_reports_the_error_of_a_validation_and_is_admitted_once_the_class_is_validated() {
+    let world = World::with("2026-03-02T08:00:01Z", &[made_again("2026-03-02T07:59:55Z")]);
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "a result or an error follows");
+    let error = is_frozen("greenhouse");
+    assert!(world.store.put_validation_error("greenhouse".to_owned(), &error));
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(4), "the class was created six seconds ago");
+    let world = world.later(MADE);
+    let message = format!("the operator has not validated the current spec of SpaceClass greenhouse yet: it {error}; the operator retries");
+    let mut status = refused("ClassNotAccepted", &message);
+    status["expiresAt"] = Value::Null;
+    world.reconcile(&fresh(), script![say(&fresh(), &status), told("ClassNotAccepted").saying(&message)]).await.unwrap();
+    let space = said(&fresh(), &status);
+    assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::await_change(), "it is written once");
+    // The result follows.
+    world.store.clear_validation_error("greenhouse");
+    world.keep(&class());
+    let add = with(&finalizer(), &json!({"metadata": {"resourceVersion": "101"}}));
+    let held = patched(&space, &add, 102);
+    let script = script![
+        merge_patch(&space_path(), add).answered(held.clone()),
+        make_namespace().made(NAMESPACE_UID),
+        make_guards(),
+        make_bindings(),
+        say(&held, &provisioned()),
+        told("Provisioned"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+}
+
+/// The class that the space has stays in force.
+#[tokio::test]
+async fn a_space_that_is_to_be_moved_reports_the_error_of_a_validation() {
+    let world = World::with(CALM, &everything());
+    world.keep(&with(&made_again(CREATED), &json!({"metadata": {"name": "orchard", "uid": "uid-of-the-orchard"}})));
+    let error = is_frozen("orchard");
+    assert!(world.store.put_validation_error("orchard".to_owned(), &error));
+    let space = edited(&converged(), &json!({"className": "orchard"}), 103);
+    let message = format!(
+        "the operator has not validated the current spec of SpaceClass orchard yet: it {error}; the operator retries; until then this \
+         space stays in SpaceClass greenhouse"
+    );
+    let status = refused_since(2, "ClassNotAccepted", &message);
+    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(&message)]).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_protected_name_is_refused() {
     let (path, about) = (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));

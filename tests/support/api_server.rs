@@ -133,6 +133,11 @@ pub(crate) fn event(reason: &str, kind: &str, name: &str) -> Call {
     event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))
 }
 
+/// The Event about the class of that name and UID, at any point of the script.
+pub fn event_about_class(reason: &str, name: &str, uid: &str) -> Call {
+    event_in("default", reason, &json!({"kind": "SpaceClass", "name": name, "uid": uid}))
+}
+
 /// The Event about a namespace, inside it.
 pub(crate) fn event_inside(reason: &str, namespace: &str, uid: &str) -> Call {
     let regarding = json!({"kind": "Namespace", "name": namespace, "namespace": namespace, "uid": uid});

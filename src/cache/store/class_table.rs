@@ -1,4 +1,4 @@
-//! The table of `SpaceClass`es and of the ClusterRoles that they name.
+//! The table of `SpaceClass`es, of the ClusterRoles that they name, and of the errors of their validation.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::SpaceClass;
 
-/// The classes and the ClusterRoles.
+/// The classes, the ClusterRoles and the errors.
 #[derive(Debug, Default)]
 pub(super) struct ClassTable {
     /// The classes that can be read, by name.
@@ -15,4 +15,6 @@ pub(super) struct ClassTable {
     pub(super) unreadable: HashMap<String, ObjectMeta>,
     /// True for a ClusterRole that exists. A ClusterRole without an entry was not looked up.
     pub(super) roles: HashMap<String, bool>,
+    /// The error that lasts, by the name of the class that is not validated because of it.
+    pub(super) validation_errors: HashMap<String, Arc<str>>,
 }

@@ -1,4 +1,4 @@
-//! The cache of `SpaceClass`es and of the ClusterRoles that they name. Makes no request.
+//! The cache of `SpaceClass`es, of the ClusterRoles that they name, and of the errors of their validation. Makes no request.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::state::Store;
 use crate::{
     api::{SpaceClass, SpaceClassSpec, is_default_class, time},
-    desired::class::cluster_roles,
+    desired::{class::cluster_roles, wording::is_same_message},
 };
 
 impl Store {
@@ -70,6 +70,7 @@ impl Store {
         let ObjectMeta { name, annotations, creation_timestamp, .. } = metadata;
         let (mut inner, key) = (self.write(), name.clone().unwrap_or_default());
         inner.classes.readable.remove(&key);
+        inner.classes.validation_errors.remove(&key);
         inner.classes.unreadable.insert(key, ObjectMeta { name, annotations, creation_timestamp, ..ObjectMeta::default() });
     }
 
@@ -78,6 +79,34 @@ impl Store {
         let mut inner = self.write();
         inner.classes.readable.remove(name);
         inner.classes.unreadable.remove(name);
+        inner.classes.validation_errors.remove(name);
+    }
+
+    /// The error because of which the class of that name is not validated, if the error lasts.
+    pub fn validation_error(&self, class: &str) -> Option<Arc<str>> {
+        self.read().classes.validation_errors.get(class).cloned()
+    }
+
+    /// Records an error that lasts and because of which a class is not validated, unless the class no longer exists. Returns true if that is a
+    /// change. An error that differs only in parts that change at each attempt is no change.
+    pub fn put_validation_error(&self, class: String, error: &str) -> bool {
+        let mut inner = self.write();
+        let is_known = inner.classes.validation_errors.get(&class).is_some_and(|known| is_same_message(known, error));
+        if is_known || !inner.classes.readable.contains_key(&class) {
+            return false;
+        }
+        inner.classes.validation_errors.insert(class, error.into());
+        true
+    }
+
+    /// Records that a class was validated.
+    pub fn clear_validation_error(&self, class: &str) {
+        self.write().classes.validation_errors.remove(class);
+    }
+
+    /// The number of classes that are not validated because of an error that lasts.
+    pub fn failing_classes(&self) -> usize {
+        self.read().classes.validation_errors.len()
     }
 
     /// Records whether a ClusterRole exists. Returns true if that is a change. A ClusterRole that was not looked up counted as existing.
@@ -156,5 +185,26 @@ mod tests {
         assert!(store.put_role("buyers".into(), true) && store.put_role("buyers".into(), false));
         store.retain_roles(&["edit".to_owned()].into());
         assert_eq!(store.missing_roles(&spec), [].into());
+    }
+
+    #[test]
+    fn an_error_of_a_validation_is_kept_until_the_class_is_validated_or_no_longer_exists() {
+        let (store, orchard) = (Store::default(), || "orchard".to_owned());
+        let stored = || store.put_class(class(&json!({"name": "orchard"}), &json!({})));
+        let error = |port: u16| format!("failed to write the status of SpaceClass orchard: dial tcp 10.0.0.9:{port}: connection refused");
+        assert!(!store.put_validation_error(orchard(), &error(1)), "there is no class of that name");
+        stored();
+        assert!(store.put_validation_error(orchard(), &error(1)) && !store.put_validation_error(orchard(), &error(2)));
+        stored();
+        assert_eq!((store.validation_error("orchard").as_deref(), store.failing_classes()), (Some(error(1).as_str()), 1));
+        assert!(store.put_validation_error(orchard(), "failed to write the status of SpaceClass orchard: it is frozen"));
+        store.clear_validation_error("orchard");
+        assert_eq!((store.validation_error("orchard"), store.failing_classes()), (None, 0));
+        assert!(store.put_validation_error(orchard(), &error(1)));
+        store.remove_class("orchard");
+        stored();
+        assert!(store.validation_error("orchard").is_none() && store.put_validation_error(orchard(), &error(1)));
+        store.put_unreadable_class(serde_json::from_value(json!({"name": "orchard"})).unwrap());
+        assert_eq!(store.failing_classes(), 0);
     }
 }

@@ -31,6 +31,7 @@ mod stuck_pods;
 mod survey;
 mod terminating;
 mod unreadable;
+mod unvalidated_class;
 
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
@@ -103,7 +104,7 @@ fn with_flags(flags: &Flags, diagnoses: Vec<Diagnosis>) -> Vec<Diagnosis> {
 type Check = fn(&ClusterSnapshot, DateTime<Utc>) -> Vec<Diagnosis>;
 
 /// The checks, in the order in which diagnoses of the same severity are printed.
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     not_ready::diagnose,
     terminating::diagnose,
     stuck_namespace::diagnose,
@@ -113,6 +114,7 @@ const CHECKS: [Check; 12] = [
     full_quotas::diagnose,
     expiry::diagnose,
     noncompliance::diagnose,
+    unvalidated_class::diagnose,
     spellings::diagnose,
     network::diagnose,
     unreadable::diagnose,

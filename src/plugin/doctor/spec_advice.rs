@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     diagnosis::{Advice, and_list, patch_command, with_period},
     snapshot::ClusterSnapshot,
+    unvalidated_class,
 };
 use crate::{
     api::{
@@ -52,6 +53,10 @@ pub(super) fn class_not_accepted(snapshot: &ClusterSnapshot, space: &DeveloperSp
     let Some(class) = snapshot.class() else {
         return ("Ask an administrator to correct the SpaceClass, or choose another class.".to_owned(), vec![other]);
     };
+    if let Some((sentence, mut commands)) = unvalidated_class::advice(snapshot, class) {
+        commands.push(other);
+        return (format!("{sentence} Until then, you can choose another class."), commands);
+    }
     let accepted = class.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::ACCEPTED));
     let condition =
         accepted.filter(|accepted| accepted.status == "False").map(|accepted| format!(" ({}): {}", accepted.reason, accepted.message));
@@ -216,6 +221,17 @@ mod tests {
             "SpaceClass greenhouse is not accepted (InvalidSpec): quota.hard cores: no such resource. Ask an administrator to correct it, \
             or choose another class.",
             "  kubectl edit spaceclass greenhouse",
+            other,
+        ];
+        assert_eq!(advice_lines(&snapshot), expected);
+        snapshot.classes = Fetched::Found(vec![class()]);
+        let expected = [
+            "The operator has not validated the current spec of SpaceClass greenhouse, so new spaces wait. The validation usually takes a \
+            moment. If this persists, a webhook or a policy of the cluster may reject the operator's write of the status of the class: the \
+            Events about the class contain the error. The operator is running (2 of 2 replicas are available); see its log for details. \
+            Until then, you can choose another class.",
+            "  kubectl describe spaceclass greenhouse",
+            "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
             other,
         ];
         assert_eq!(advice_lines(&snapshot), expected);
