@@ -4,7 +4,11 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::plan::{Item, Remark};
-use crate::{api::time::rfc3339, cli::Output, desired::expiry::Step};
+use crate::{
+    api::time::rfc3339,
+    cli::Output,
+    desired::{expiry::Step, lifetime::stage::Stage},
+};
 
 /// The outcome of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub struct Row {
     kind: &'static str,
     /// Its name.
     name: String,
-    /// `warn`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
+    /// `warn`, `notice`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
     action: &'static str,
     /// The time at which it expired or expires, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +68,10 @@ impl Row {
     /// The line about `item`.
     pub fn new(item: &Item, outcome: Outcome) -> Self {
         let (kind, action, expired_at) = match item {
-            Item::Warn { observed, .. } => ("DeveloperSpace", "warn", observed.outlook.expires_at),
+            Item::Announce { observed, .. } => {
+                let action = if matches!(observed.outlook.stage, Stage::Warn(_)) { "warn" } else { "notice" };
+                ("DeveloperSpace", action, observed.outlook.expires_at)
+            }
             Item::Space { space, observed, step } => {
                 let recorded = space.status.as_ref().and_then(|status| status.expires_at);
                 let action = match step {

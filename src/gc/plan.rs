@@ -22,11 +22,10 @@ use crate::{
     controller::{io::Io, observe::observe},
     desired::{
         expiry::Step,
-        lifetime::stage::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
         plan::Observed,
-        status::Readiness,
+        status::{Readiness, end_counts_from_write},
         uid::Uid,
     },
 };
@@ -36,8 +35,8 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
 
 /// One item of the plan.
 pub enum Item {
-    /// Write the warning that is due.
-    Warn {
+    /// Write the warning that is due, or the notice that begins.
+    Announce {
         /// The space.
         space: Box<DeveloperSpace>,
         /// Its observed state.
@@ -123,7 +122,7 @@ impl Item {
     /// Returns true if the item deletes a namespace.
     pub fn deletes_namespace(&self) -> bool {
         match self {
-            Self::Warn { .. } => false,
+            Self::Announce { .. } => false,
             Self::Space { observed, step, .. } => match step {
                 Step::Seal => has_living_namespace(observed),
                 Step::DeleteNamespace(_) => true,
@@ -193,7 +192,7 @@ impl Item {
     /// Name of the space or namespace.
     pub fn name(&self) -> String {
         match self {
-            Self::Warn { space, .. } | Self::Space { space, .. } => space.name_any(),
+            Self::Announce { space, .. } | Self::Space { space, .. } => space.name_any(),
             Self::Annotated(found) => found.name.clone(),
         }
     }
@@ -208,7 +207,7 @@ fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     match step {
         Step::Seal if is_early(&observed) || (is_going && !has_living_namespace(&observed)) => None,
         Step::DeleteSpace if is_going => None,
-        Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
+        Step::Live => end_counts_from_write(&space, &observed.outlook).then_some(Item::Announce { space, observed }),
         Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Retain(_) => None,
         Step::Seal | Step::DeleteNamespace(_) | Step::DeleteSpace => Some(Item::Space { space, observed, step }),
     }
