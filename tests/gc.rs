@@ -349,6 +349,24 @@ async fn a_notice_that_continues_after_a_change_is_recorded() {
     assert_swept(&sweep(&written(&space, &status), script![]).await, 0, &[]);
 }
 
+/// The administrator corrected the class, and no controller has validated it since.
+#[tokio::test]
+async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_until_the_class_is_validated() {
+    let changed = |ttl: &str| {
+        let (accepted, lifetime) = (class()["spec"].clone(), json!({"defaultTTL": ttl}));
+        merged(&class(), &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}))
+    };
+    let message = "it has expired under the spec of SpaceClass greenhouse that was accepted last, and not under the current spec, which \
+                   the controller has not validated yet: start the controller, or wait until it has validated the class";
+    let report = merged(&row("DeveloperSpace", SPACE, "report", "left-alone"), &json!({"message": message}));
+    for arguments in [&[][..], &["--dry-run"]] {
+        let lists = lists_under(&changed("10d"), &[warned()], &[stored_namespace()]);
+        assert_swept(&sweep_with(arguments, after(lists, script![])).await, 0, std::slice::from_ref(&report));
+    }
+    let lists = lists_under(&changed("5d"), &[warned()], &[stored_namespace()]);
+    assert_swept(&sweep_with(&["--dry-run"], after(lists, script![])).await, 0, &[deletion(SPACE, "would-do")]);
+}
+
 #[tokio::test]
 async fn a_sweep_in_the_last_moment_before_the_end_leaves_it_to_the_next() {
     let lists = lists(&[warned()], &[stored_namespace()]);

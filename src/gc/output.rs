@@ -97,6 +97,13 @@ impl Row {
                 Self::note("DeveloperSpace", name, "read", Outcome::Failed(why))
             }
             Remark::Orphan { name, advice } => Self::note("Namespace", name, "report", Outcome::LeftAlone(advice)),
+            Remark::Unvalidated { name, class, end } => {
+                let why = format!(
+                    "it has expired under the spec of SpaceClass {class} that was accepted last, and not under the current spec, which the \
+                     controller has not validated yet: start the controller, or wait until it has validated the class"
+                );
+                Self { expired_at: end.map(rfc3339), ..Self::note("DeveloperSpace", name, "report", Outcome::LeftAlone(why)) }
+            }
             Remark::Held { name, blocked } => {
                 let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
                 Self::note("Namespace", name, "report", Outcome::LeftAlone(message))

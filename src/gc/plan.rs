@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Resource, ResourceExt,
@@ -78,6 +78,15 @@ pub enum Remark {
         /// The options of an administrator.
         advice: String,
     },
+    /// A space that is due and not sealed: the current spec of its class, which was not validated yet, ends it later.
+    Unvalidated {
+        /// Its name.
+        name: String,
+        /// The class.
+        class: String,
+        /// The end under the spec that was accepted last.
+        end: Option<DateTime<Utc>>,
+    },
     /// The namespace of an expired space, whose deletion was requested earlier and is blocked.
     Held {
         /// Its name.
@@ -94,6 +103,7 @@ impl Remark {
             Self::UnreadableSpace { name, .. }
             | Self::UnreadableNamespace { name, .. }
             | Self::Orphan { name, .. }
+            | Self::Unvalidated { name, .. }
             | Self::Held { name, .. } => name,
         }
     }
@@ -169,6 +179,10 @@ impl Planned {
             && !blocked.is_empty()
         {
             self.remarks.push(Remark::Held { name: space.name_any(), blocked });
+        }
+        if observed.is_seal_held {
+            let class = observed.class_name.clone().unwrap_or_default();
+            self.remarks.push(Remark::Unvalidated { name: space.name_any(), class, end: observed.outlook.expires_at });
         }
         self.items.extend(item(space, observed));
     }
