@@ -37,8 +37,12 @@ async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
 }
 
 fn lists(spaces: &[Value], namespaces: &[Value]) -> [Call; 3] {
+    lists_under(&class(), spaces, namespaces)
+}
+
+fn lists_under(class: &Value, spaces: &[Value], namespaces: &[Value]) -> [Call; 3] {
     [
-        list("/apis/developerspace.dev/v1alpha1/spaceclasses", 25, &[class()]),
+        list("/apis/developerspace.dev/v1alpha1/spaceclasses", 25, std::slice::from_ref(class)),
         list(SPACES, 10, spaces),
         list("/api/v1/namespaces", 25, namespaces),
     ]
@@ -75,9 +79,20 @@ fn crd(more: &Value) -> Call {
     get_metadata(path).answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
 }
 
+/// The write of `status`.
+fn write(space: &Value, status: &Value) -> Call {
+    let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    merge_patch(&status_path(), says(version, status)).answered(written(space, status))
+}
+
+/// `space` after [`write`].
+fn written(space: &Value, status: &Value) -> Value {
+    let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    patched(space, &json!({"status": status}), version + 1)
+}
+
 fn seal() -> Call {
-    let status = expired(&being_deleted(), true, EXPIRES);
-    merge_patch(&status_path(), says(110, &status)).answered(patched(&warned(), &json!({"status": status}), 111))
+    write(&warned(), &expired(&being_deleted(), true, EXPIRES))
 }
 
 fn row(kind: &str, name: &str, action: &str, result: &str) -> Value {
@@ -229,6 +244,127 @@ async fn a_warning_is_published_in_the_namespace_only_if_it_belongs_to_the_space
         let sweep = sweep_at(WARNED_A_DAY_BEFORE, &[], after(lists, script)).await;
         assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "warn", "done")]);
     }
+}
+
+const RENEW: &str = "to renew, set spec.renewedAt to the current time";
+
+/// The status of a space whose end is announced as `until`, with the warning of the threshold `before`.
+fn announced(status: &Value, (from, until): (&str, &str), before: &str, remedy: &str) -> Value {
+    let warning = json!({"at": from, "before": before, "expiresAt": until});
+    let mut status = merged(status, &json!({"expiresAt": until, "lastWarning": warning}));
+    let message = format!("namespace {SPACE} and everything in it is deleted at {until} (warned {before} before); {remedy}");
+    let expiring = json!({"status": "True", "reason": "WarningGiven", "message": message});
+    status["conditions"][1] = merged(&status["conditions"][1], &expiring);
+    status
+}
+
+/// The rows of a sweep that does this to the space, which ends at `until`.
+fn done(action: &str, until: &str) -> [Value; 1] {
+    [merged(&row("DeveloperSpace", SPACE, action, "done"), &json!({"expiredAt": until}))]
+}
+
+/// The status of the space that was sealed at `until`.
+fn sealed_at(space: &Value, status: &Value, until: &str) -> Value {
+    let (message, generation) = (being_deleted(), space["metadata"]["generation"].as_i64().unwrap());
+    let up = format!("this DeveloperSpace expired at {until}; create a new DeveloperSpace to continue");
+    let rows = [
+        (false, "Expired", message.as_str(), until),
+        (false, "NotYet", "", until),
+        (true, "TimeIsUp", up.as_str(), until),
+        (true, "Expired", message.as_str(), until),
+        (false, "Expired", "", MADE),
+    ];
+    merged(status, &json!({"observedGeneration": generation, "conditions": conditions(generation, &rows)}))
+}
+
+/// Three sweeps at those times: the first writes `status`, which announces the end `until`, and the last one deletes the namespace.
+async fn ends_within_three_sweeps(class: &Value, space: &Value, times: [&str; 3], (status, until): (&Value, &str)) {
+    let lists = |space: &Value| lists_under(class, std::slice::from_ref(space), &[stored_namespace()]);
+    let script = script![write(space, status), event("Expiring", "DeveloperSpace", SPACE), event_inside("Expiring", SPACE, NAMESPACE_UID)];
+    assert_swept(&sweep_at(times[0], &[], after(lists(space), script)).await, 0, &done("warn", until));
+    let space = &written(space, status);
+    assert_swept(&sweep_at(times[1], &[], after(lists(space), script![])).await, 0, &[]);
+    let script = script![
+        get_crd(),
+        write(space, &sealed_at(space, status, until)),
+        event("Expired", "DeveloperSpace", SPACE),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), until)),
+        event("NamespaceDeleted", "DeveloperSpace", SPACE),
+    ];
+    assert_swept(&sweep_at(times[2], &[], after(lists(space), script)).await, 0, &done("delete-namespace", until));
+}
+
+#[tokio::test]
+async fn a_ttl_that_ends_in_the_past_ends_the_space_after_a_notice() {
+    let (from, until) = ("2026-03-04T12:00:01Z", "2026-03-04T13:00:01Z");
+    let more = json!({"terms": {"ttl": "1d"}, "postponed": {"of": "2026-03-03T08:00:00Z", "from": from, "until": until}});
+    let mut status = announced(&merged(&provisioned(), &more), (from, until), "1h", RENEW);
+    status["conditions"][1]["lastTransitionTime"] = json!("2026-03-04T12:00:00Z");
+    let times = ["2026-03-04T12:00:00.400Z", "2026-03-04T12:40:00.700Z", "2026-03-04T13:00:01.300Z"];
+    ends_within_three_sweeps(&class(), &edited(&converged(), &json!({"ttl": "1d"}), 120), times, (&status, until)).await;
+}
+
+#[tokio::test]
+async fn a_protection_that_is_removed_after_the_end_ends_the_space_after_a_notice() {
+    let (from, until) = ("2026-03-20T09:00:01Z", "2026-03-20T10:00:01Z");
+    let protected = json!({"spec": {"protected": true}, "status": {"expiresAt": null, "terms": {"protected": true}}});
+    let space = edited(&merged(&converged(), &protected), &json!({"protected": false}), 120);
+    let more = json!({"postponed": {"of": EXPIRES, "from": from, "until": until}});
+    let mut status = announced(&merged(&provisioned(), &more), (from, until), "1h", RENEW);
+    status["conditions"][1]["lastTransitionTime"] = json!("2026-03-20T09:00:00Z");
+    let times = ["2026-03-20T09:00:00.300Z", "2026-03-20T09:10:00.900Z", "2026-03-20T10:00:01.100Z"];
+    ends_within_three_sweeps(&class(), &space, times, (&status, until)).await;
+}
+
+/// The first sweep after the beginning of the last notice is minutes late.
+#[tokio::test]
+async fn the_longest_life_ends_after_a_notice() {
+    let (ceiling, from, until) = ("2026-03-08T08:00:00Z", "2026-03-08T07:03:21Z", "2026-03-08T08:03:21Z");
+    let remedy = "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or \
+                  use another class";
+    let class = merged(&class(), &json!({"spec": {"lifetime": {"maxLifetime": "6d"}}}));
+    let bounded = merged(&provisioned(), &json!({"terms": {"maxLifetime": "6d"}}));
+    let mut before = announced(&bounded, ("2026-03-07T08:00:00Z", ceiling), "1d", remedy);
+    before["conditions"][1]["lastTransitionTime"] = json!("2026-03-07T08:00:00Z");
+    let space = merged(&converged(), &json!({"status": before}));
+    let notice = json!({"lastNotice": {"of": ceiling, "from": from, "until": until}});
+    let status = announced(&merged(&before, &notice), (from, until), "1h", remedy);
+    let times = ["2026-03-08T07:03:20.500Z", "2026-03-08T07:33:20.900Z", "2026-03-08T08:03:21.200Z"];
+    ends_within_three_sweeps(&class, &space, times, (&status, until)).await;
+}
+
+/// The owner shortens the ttl while a notice of withdrawn consent runs. Otherwise another notice would begin at the end of that one.
+#[tokio::test]
+async fn a_notice_that_continues_after_a_change_is_recorded() {
+    let (from, until) = ("2026-03-20T09:00:00Z", "2026-03-27T09:00:00Z");
+    let more = json!({"postponed": {"of": EXPIRES, "from": from, "until": until}});
+    let before = announced(&merged(&provisioned(), &more), (from, until), "7d", RENEW);
+    let space = edited(&merged(&converged(), &json!({"status": before})), &json!({"ttl": "6d"}), 120);
+    let status = merged(&before, &json!({"terms": {"ttl": "6d"}, "postponed": {"of": "2026-03-08T08:00:00Z"}}));
+    let sweep = |space: &Value, script: Vec<Step>| {
+        let lists = lists(std::slice::from_ref(space), &[stored_namespace()]);
+        sweep_at("2026-03-22T10:00:00.600Z", &[], after(lists, script))
+    };
+    assert_swept(&sweep(&space, script![write(&space, &status)]).await, 0, &done("notice", until));
+    assert_swept(&sweep(&written(&space, &status), script![]).await, 0, &[]);
+}
+
+/// The administrator corrected the class, and no controller has validated it since.
+#[tokio::test]
+async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_until_the_class_is_validated() {
+    let changed = |ttl: &str| {
+        let (accepted, lifetime) = (class()["spec"].clone(), json!({"defaultTTL": ttl}));
+        merged(&class(), &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}))
+    };
+    let message = "it has expired under the spec of SpaceClass greenhouse that was accepted last, and not under the current spec, which \
+                   the controller has not validated yet: start the controller, or wait until it has validated the class";
+    let report = merged(&row("DeveloperSpace", SPACE, "report", "left-alone"), &json!({"message": message}));
+    for arguments in [&[][..], &["--dry-run"]] {
+        let lists = lists_under(&changed("10d"), &[warned()], &[stored_namespace()]);
+        assert_swept(&sweep_with(arguments, after(lists, script![])).await, 0, std::slice::from_ref(&report));
+    }
+    let lists = lists_under(&changed("5d"), &[warned()], &[stored_namespace()]);
+    assert_swept(&sweep_with(&["--dry-run"], after(lists, script![])).await, 0, &[deletion(SPACE, "would-do")]);
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl ExpiryQueue {
     }
 
     /// Takes the name of the space whose end has been due for longest.
-    pub(crate) fn pop_due(&self, now: DateTime<Utc>) -> Option<Box<str>> {
+    pub fn pop_due(&self, now: DateTime<Utc>) -> Option<Box<str>> {
         let mut near = self.near();
         near.first().is_some_and(|(at, _)| *at <= now).then(|| near.pop_first())?.map(|(_, name)| name)
     }

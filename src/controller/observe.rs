@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
 use super::{io::Io, ledger::ruling};
 use crate::{
-    api::DeveloperSpace,
+    api::{DeveloperSpace, SpaceClass},
     cache::{owner_limit::is_live, store::Store},
     desired::{
         lifetime::{
-            inputs::{lifetime_inputs, rules_of, terms},
-            outlook::outlook,
+            inputs::{is_sealed, lifetime_inputs, rules_of, terms},
+            outlook::{Outlook, outlook},
+            rules::LifetimeRules,
             stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
-        plan::{MissingClass, Observed, recorded_namespace},
+        plan::{ClassVerdict, MissingClass, Observed, class_verdict, recorded_namespace},
         standing::{Standing, standing},
         status::InForceStatus,
     },
@@ -69,7 +71,9 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let wanted_class = wanted_class.ok_or_else(|| missing_class(wanted.as_deref(), &io.store));
     let is_accepted = is_wanted && own_ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = io.store.namespace(&name);
-    let outlook = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
+    let accepted = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
+    let held = class.as_ref().and_then(|class| held(space, io, class, is_wanted, (&accepted, now)));
+    let (is_seal_held, outlook) = (held.is_some(), held.unwrap_or(accepted));
     let candidate = namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let in_force = standing.as_ref().map_or_else(InForceStatus::default, |standing| InForceStatus {
@@ -96,7 +100,27 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
         ownership,
         children,
         outlook,
+        is_seal_held,
     }
+}
+
+/// The outlook of a space that is due under the spec of `class` that was accepted last, and not under the current one, which was not validated
+/// yet: an administrator may have corrected the lifetime while no operator ran. `None` for any other space. A lifetime that cannot be read is
+/// certain to be refused, and changes nothing. A spec that may be refused for another reason holds the seal back until then, because the
+/// deletion cannot be undone.
+fn held(
+    space: &DeveloperSpace,
+    io: &Io,
+    class: &SpaceClass,
+    is_wanted: bool,
+    (accepted, now): (&Outlook, DateTime<Utc>),
+) -> Option<Outlook> {
+    if accepted.stage != Stage::Due || is_sealed(space) || class_verdict(class) != ClassVerdict::Pending {
+        return None;
+    }
+    let rules = LifetimeRules::from_class(&class.spec).ok()?;
+    let is_accepted = is_wanted && ruling(space, io, &class.name_any(), &class.spec, now).refusals.is_empty();
+    accepted.held(&lifetime_inputs(space, Some(&rules), is_accepted, now), now)
 }
 
 fn missing_class(wanted: Option<&str>, store: &Store) -> MissingClass {

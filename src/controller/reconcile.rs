@@ -50,9 +50,15 @@ pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
 /// Records the expiry of the space, and the rules that it does not comply with.
 fn track(space: &DeveloperSpace, observed: &Observed, ctx: &Context) {
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
-    ctx.watchdog.set_expiry(space_key(space), expiry);
-    if let Some(expiry) = expiry {
-        ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);
+    match expiry {
+        // The validation of the class triggers the next reconcile.
+        Some(expiry) if observed.is_seal_held => ctx.watchdog.set_blocked_expiry(space_key(space), expiry),
+        _ => {
+            ctx.watchdog.set_expiry(space_key(space), expiry);
+            if let Some(expiry) = expiry {
+                ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);
+            }
+        }
     }
     let broken = broken_rules(space, &ctx.io, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
     ctx.io.metrics.noncompliant.record(space_key(space), broken);

@@ -81,7 +81,7 @@ pub(crate) async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failur
     let (name, observed) = (space.name_any(), observe(space, &ctx.io));
     ctx.io.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
-        ctx.watchdog.set_refused_expiry(space_key(space), overdue);
+        ctx.watchdog.set_blocked_expiry(space_key(space), overdue);
     }
     if error.lasts(ctx.io.attempts.failures(&name)) {
         ctx.watchdog.set_failing(space_key(space));

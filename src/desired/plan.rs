@@ -64,6 +64,8 @@ pub struct Observed {
     pub children: Vec<SeenChild>,
     /// The expiry of the space, the stage of its life, and the time of its next reconcile.
     pub outlook: Outlook,
+    /// True if the space is due, and is not sealed: its class has a spec that was not validated yet and that ends the space later.
+    pub is_seal_held: bool,
 }
 
 /// A class that a space wants and cannot have.
@@ -361,6 +363,7 @@ mod tests {
             ownership: Ownership::Foreign,
             children: Vec::new(),
             outlook,
+            is_seal_held: false,
         }
     }
 

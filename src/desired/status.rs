@@ -101,7 +101,7 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
 
 /// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until the status contains it, the
 /// end moves with the clock.
-pub(crate) fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
+pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
     let status = space.status.as_ref();
     let begins = |notice: Option<Notice>, recorded: Option<Notice>| notice.is_some() && notice != recorded;
     matches!(outlook.stage, Stage::Warn(_))

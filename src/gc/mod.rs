@@ -105,7 +105,7 @@ fn access(
     (Io::new(client, clock, protected, recorder), writing)
 }
 
-/// Returns the space in the generation that the controller observed last: a warning must not report that a later change was carried out.
+/// Returns the space in the generation that the controller observed last: a warning or a notice must not report that a later change was carried out.
 fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
     let mut space = space.clone();
     space.metadata.generation = space.status.as_ref().and_then(|status| status.observed_generation).or(space.metadata.generation);
@@ -117,7 +117,7 @@ fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
 async fn is_released(io: &Io, item: &Item) -> Result<bool, Error> {
     match item {
         Item::Space { .. } if item.deletes_namespace() => crd_is_going(&io.client).await,
-        Item::Space { .. } | Item::Warn { .. } | Item::Annotated(_) => Ok(false),
+        Item::Space { .. } | Item::Announce { .. } | Item::Annotated(_) => Ok(false),
     }
 }
 
@@ -135,7 +135,7 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
         return Row::new(item, Outcome::Failed(problem));
     }
     let result = match item {
-        Item::Warn { space, observed } => {
+        Item::Announce { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             let report = report::StatusReport::new(plan::current_readiness(ready), observed.namespace_ref(space));
             report::report(io, &as_observed(space), observed, report).await.map(|_| true)

@@ -4,7 +4,11 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::plan::{Item, Remark};
-use crate::{api::time::rfc3339, cli::Output, desired::expiry::Step};
+use crate::{
+    api::time::rfc3339,
+    cli::Output,
+    desired::{expiry::Step, lifetime::stage::Stage},
+};
 
 /// The outcome of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct Row {
     /// `DeveloperSpace` or `Namespace`.
     kind: &'static str,
     name: String,
-    /// `warn`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
+    /// `warn`, `notice`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
     action: &'static str,
     /// The time at which it expired or expires, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +67,10 @@ impl Row {
     /// The line about `item`.
     pub fn new(item: &Item, outcome: Outcome) -> Self {
         let (kind, action, expired_at) = match item {
-            Item::Warn { observed, .. } => ("DeveloperSpace", "warn", observed.outlook.expires_at),
+            Item::Announce { observed, .. } => {
+                let action = if matches!(observed.outlook.stage, Stage::Warn(_)) { "warn" } else { "notice" };
+                ("DeveloperSpace", action, observed.outlook.expires_at)
+            }
             Item::Space { space, observed, step } => {
                 let recorded = space.status.as_ref().and_then(|status| status.expires_at);
                 let action = match step {
@@ -89,6 +96,13 @@ impl Row {
                 Self::note("DeveloperSpace", name, "read", Outcome::Failed(why))
             }
             Remark::Orphan { name, advice } => Self::note("Namespace", name, "report", Outcome::LeftAlone(advice)),
+            Remark::Unvalidated { name, class, end } => {
+                let why = format!(
+                    "it has expired under the spec of SpaceClass {class} that was accepted last, and not under the current spec, which the \
+                     controller has not validated yet: start the controller, or wait until it has validated the class"
+                );
+                Self { expired_at: end.map(rfc3339), ..Self::note("DeveloperSpace", name, "report", Outcome::LeftAlone(why)) }
+            }
             Remark::Held { name, blocked } => {
                 let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
                 Self::note("Namespace", name, "report", Outcome::LeftAlone(message))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Resource, ResourceExt,
@@ -22,11 +22,10 @@ use crate::{
     controller::{io::Io, observe::observe},
     desired::{
         expiry::Step,
-        lifetime::stage::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
         plan::Observed,
-        status::Readiness,
+        status::{Readiness, end_counts_from_write},
         uid::Uid,
     },
 };
@@ -36,8 +35,8 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
 
 /// One item of the plan.
 pub enum Item {
-    /// Write the warning that is due.
-    Warn {
+    /// Write the warning that is due, or the notice that begins.
+    Announce {
         /// The space.
         space: Box<DeveloperSpace>,
         /// Its observed state.
@@ -79,6 +78,15 @@ pub enum Remark {
         /// The options of an administrator.
         advice: String,
     },
+    /// A space that is due and not sealed: the current spec of its class, which was not validated yet, ends it later.
+    Unvalidated {
+        /// Its name.
+        name: String,
+        /// The class.
+        class: String,
+        /// The end under the spec that was accepted last.
+        end: Option<DateTime<Utc>>,
+    },
     /// The namespace of an expired space, whose deletion was requested earlier and is blocked.
     Held {
         /// Its name.
@@ -95,6 +103,7 @@ impl Remark {
             Self::UnreadableSpace { name, .. }
             | Self::UnreadableNamespace { name, .. }
             | Self::Orphan { name, .. }
+            | Self::Unvalidated { name, .. }
             | Self::Held { name, .. } => name,
         }
     }
@@ -123,7 +132,7 @@ impl Item {
     /// Returns true if the item deletes a namespace.
     pub(crate) fn deletes_namespace(&self) -> bool {
         match self {
-            Self::Warn { .. } => false,
+            Self::Announce { .. } => false,
             Self::Space { observed, step, .. } => match step {
                 Step::Seal => has_living_namespace(observed),
                 Step::DeleteNamespace(_) => true,
@@ -171,6 +180,10 @@ impl Planned {
         {
             self.remarks.push(Remark::Held { name: space.name_any(), blocked });
         }
+        if observed.is_seal_held {
+            let class = observed.class_name.clone().unwrap_or_default();
+            self.remarks.push(Remark::Unvalidated { name: space.name_any(), class, end: observed.outlook.expires_at });
+        }
         self.items.extend(item(space, observed));
     }
 
@@ -193,7 +206,7 @@ impl Item {
     /// Name of the space or namespace.
     pub fn name(&self) -> String {
         match self {
-            Self::Warn { space, .. } | Self::Space { space, .. } => space.name_any(),
+            Self::Announce { space, .. } | Self::Space { space, .. } => space.name_any(),
             Self::Annotated(found) => found.name.clone(),
         }
     }
@@ -208,7 +221,7 @@ fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     match step {
         Step::Seal if is_early(&observed) || (is_going && !has_living_namespace(&observed)) => None,
         Step::DeleteSpace if is_going => None,
-        Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
+        Step::Live => end_counts_from_write(&space, &observed.outlook).then_some(Item::Announce { space, observed }),
         Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Retain(_) => None,
         Step::Seal | Step::DeleteNamespace(_) | Step::DeleteSpace => Some(Item::Space { space, observed, step }),
     }

@@ -42,8 +42,9 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Expiries whose writes the API server refuses. They are overdue, and other work does not yield to them.
-    refused: HashMap<u64, DateTime<Utc>>,
+    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, and other work does not yield to
+    /// them.
+    blocked: HashMap<u64, DateTime<Utc>>,
     /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
 }
@@ -103,7 +104,7 @@ impl Watchdog {
     /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
     pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
-        inner.refused.remove(&space);
+        inner.blocked.remove(&space);
         inner.failing.remove(&space);
         let before = match expiry {
             Some(expiry) => inner.by_space.insert(space, expiry),
@@ -120,11 +121,11 @@ impl Watchdog {
         }
     }
 
-    /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays until the next reconcile of
-    /// the space.
-    pub(crate) fn set_refused_expiry(&self, space: u64, expiry: DateTime<Utc>) {
+    /// Records that the API server refuses a write that the expiry of the space of that key requires, or that the expiry waits for the validation
+    /// of a class. The record stays until the next reconcile of the space.
+    pub(crate) fn set_blocked_expiry(&self, space: u64, expiry: DateTime<Utc>) {
         self.set_expiry(space, None);
-        self.lock().refused.insert(space, expiry);
+        self.lock().blocked.insert(space, expiry);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
@@ -142,7 +143,7 @@ impl Watchdog {
         let mut inner = self.lock();
         inner.by_space.retain(|space, _| listed.contains(space));
         inner.expiries.retain(|(_, space)| listed.contains(space));
-        inner.refused.retain(|space, _| listed.contains(space));
+        inner.blocked.retain(|space, _| listed.contains(space));
         inner.failing.retain(|space| listed.contains(space));
     }
 
@@ -150,7 +151,7 @@ impl Watchdog {
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
-        let oldest = inner.expiries.first().map(|(expiry, _)| *expiry).into_iter().chain(inner.refused.values().copied()).min();
+        let oldest = inner.expiries.first().map(|(expiry, _)| *expiry).into_iter().chain(inner.blocked.values().copied()).min();
         let overdue = oldest.and_then(|expiry| (now - expiry).to_std().ok());
         Ages {
             silence: inner.heard.unwrap_or(self.started).elapsed(),
@@ -253,7 +254,7 @@ mod tests {
     fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
         let dog = Watchdog::default();
         dog.set_expiry(1, Some(at(100)));
-        dog.set_refused_expiry(1, at(100));
+        dog.set_blocked_expiry(1, at(100));
         assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));

@@ -13,7 +13,7 @@ use developerspace_operator::{
             stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
-        status::{InForceStatus, Readiness, StatusInputs, next_status},
+        status::{InForceStatus, Readiness, StatusInputs, end_counts_from_write, next_status},
     },
 };
 
@@ -143,7 +143,7 @@ impl View {
             Step::Seal if self.space.deleting && observed.alive().is_none() => self.finalize(&observed),
             Step::Seal if !self.has(Guard::SealFirst) && observed.alive().is_some() => self.delete(observed.alive()),
             Step::Seal => expired(observed.own.is_some()),
-            Step::Live if self.who == Who::Gc => self.warn(&observed),
+            Step::Live if self.who == Who::Gc => self.announce(&observed),
             _ if self.space.deleting && self.who == Who::Controller => self.finalize(&observed),
             Step::DeleteNamespace(_) | Step::AwaitEnd(_) => self.delete(observed.alive()),
             Step::AwaitNamespace(_) | Step::Retain(_) if self.who == Who::Gc => None,
@@ -174,12 +174,12 @@ impl View {
         self.report(observed, &Report { reason, working, recorded: own, sealed: false, admitted })
     }
 
-    /// `gc::carry_out` of a warning that is due.
-    fn warn(self, observed: &Observed) -> Option<Request> {
+    /// `gc::carry_out` of a warning that is due, or of a notice that begins.
+    fn announce(self, observed: &Observed) -> Option<Request> {
         let recorded = observed.own.as_ref();
         let admitted = self.space.status.terms.is_some();
         let report = Report { reason: Reason::Provisioned, working: false, recorded, sealed: false, admitted };
-        matches!(observed.outlook.stage, Stage::Warn(_)).then(|| self.report(observed, &report))?
+        end_counts_from_write(&observed.space, &observed.outlook).then(|| self.report(observed, &report))?
     }
 
     /// `expire::seal` and `expire::tell`.

@@ -44,6 +44,57 @@ async fn a_due_space_is_sealed_with_the_version_that_was_seen_and_only_then_its_
     world.reconcile(&warned(), script).await.unwrap();
 }
 
+/// The class after an administrator changed its lifetime. The operator accepted it before, and has not validated the change.
+fn changed(lifetime: &Value) -> Value {
+    let accepted = class()["spec"].clone();
+    with(&class(), &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}))
+}
+
+/// For example, an administrator corrected a typo that the operator had accepted, while no operator ran.
+#[tokio::test]
+async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
+    let class = changed(&json!({"defaultTTL": "10d"}));
+    let world = World::with(EXPIRES, &everything());
+    world.keep(&class);
+    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(600));
+    assert!(world.end(&warned(), script![]).await.unwrap(), "the expiry worker does not seal it either");
+    let later = "2026-03-09T08:02:00Z".parse().unwrap();
+    assert_eq!(world.watchdog.ages(later).overdue, Duration::from_secs(120));
+    assert!(!world.watchdog.is_behind(later, 0) && world.expiry_queue.pop_due(later).is_none(), "no other work waits for the class");
+
+    let mut refused = class;
+    refused["status"]["conditions"][0] =
+        with(&refused["status"]["conditions"][0], &json!({"status": "False", "reason": "InvalidSpec", "observedGeneration": 5}));
+    world.keep(&refused);
+    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&warned(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_spec_of_the_class_that_is_no_gentler_or_cannot_be_read_holds_no_seal_back() {
+    for lifetime in [json!({"defaultTTL": "5d"}), json!({"retainExpired": "9d"}), json!({"defaultTTL": "10d", "maxTTL": "soon"})] {
+        let world = World::with(EXPIRES, &everything());
+        world.keep(&changed(&lifetime));
+        let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+        world.reconcile(&warned(), script).await.unwrap();
+    }
+}
+
+/// While no spec of the class was accepted, the terms of the space decide.
+#[tokio::test]
+async fn a_class_that_was_created_again_holds_the_seal_back_only_if_it_is_gentler() {
+    let again = |ttl: &str| {
+        let metadata = json!({"uid": "uid-of-the-class-made-again", "generation": 1, "creationTimestamp": EXPIRES});
+        with(&class(), &json!({"metadata": metadata, "spec": {"lifetime": {"defaultTTL": ttl}}, "status": null}))
+    };
+    let world = World::with(EXPIRES, &everything());
+    world.keep(&again("10d"));
+    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(10), "the report that it was not validated is due then");
+    world.keep(&again("7d"));
+    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&warned(), script).await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_sealed_a_second_before_its_time() {
     let world = World::with("2026-03-09T07:59:59Z", &everything());

@@ -134,7 +134,7 @@ pub(crate) fn event(reason: &str, kind: &str, name: &str) -> Call {
 }
 
 /// The Event about the class of that name and UID, at any point of the script.
-pub fn event_about_class(reason: &str, name: &str, uid: &str) -> Call {
+pub(crate) fn event_about_class(reason: &str, name: &str, uid: &str) -> Call {
     event_in("default", reason, &json!({"kind": "SpaceClass", "name": name, "uid": uid}))
 }
 

@@ -1,5 +1,7 @@
 //! Tests of the notices after changes of the class and the spec.
 
+use chrono::TimeDelta;
+
 use super::{
     fixtures::{at, carry, inputs, notice, s, seen, warned},
     formula::{End, FormerTerms, LifetimeInputs},
@@ -19,6 +21,25 @@ fn an_earlier_end_starts_the_longer_notice_of_both_terms_and_at_least_five_minut
     assert_eq!(changed.expires_at, Some(at(1950)), "the notice of the terms before");
     let unwarned = LifetimeInputs { warn_before: vec![], ..tightened };
     assert_eq!(outlook(&unwarned, at(1050)).expires_at, Some(at(1350)), "also where the class has no warnings any more");
+}
+
+/// A notice begins at a whole second.
+#[test]
+fn a_notice_begins_together_with_its_warning_at_any_time() {
+    let shortened = LifetimeInputs { end: End::Ttl(s(10)), ..seen(Some(1100)) };
+    let overdue = LifetimeInputs { max_lifetime: Some(s(40)), ..seen(Some(1040)) };
+    let now = at(5000) + TimeDelta::milliseconds(400);
+    for (mut inputs, length, notices) in
+        [(shortened, 300, (Some(notice(1010, 5001, 5301)), None)), (overdue, 10, (None, Some(notice(1040, 5001, 5011))))]
+    {
+        let first = outlook(&inputs, now);
+        assert_eq!((first.stage, first.postponed, first.last_notice), (Stage::Warn(s(length)), notices.0, notices.1));
+        carry(&mut inputs, &first, now);
+        for later in [0, 300, 700] {
+            let next = outlook(&inputs, now + TimeDelta::milliseconds(later));
+            assert_eq!((next.stage, next.expires_at), (Stage::Warned(s(length)), Some(at(5001 + length))));
+        }
+    }
 }
 
 #[test]

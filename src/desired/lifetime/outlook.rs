@@ -37,6 +37,22 @@ pub struct Outlook {
     pub wake: Option<DateTime<Utc>>,
 }
 
+impl Outlook {
+    /// The outlook of a space that is due, and that the current spec of its class, with the inputs `unvalidated`, ends later: that spec was not
+    /// validated yet, and holds the seal back until its own end. `None` if the space is not due, or if that end is no later. Only the ends are
+    /// compared, because the warnings follow the spec that was accepted last.
+    pub fn held(&self, unvalidated: &LifetimeInputs, now: DateTime<Utc>) -> Option<Self> {
+        let end = formula(unvalidated).map(|(at, _)| at);
+        let is_later = end.is_none_or(|end| end > self.expires_at.map_or(now, |due| due.max(now)));
+        if self.stage != Stage::Due || !is_later {
+            return None;
+        }
+        let given = unvalidated.last_warning.filter(|given| Some(given.expires_at) == self.nominal);
+        let stage = given.map_or(Stage::Calm, |given| Stage::Warned(given.before));
+        Some(Self { stage, wake: self.wake.into_iter().chain(end).min(), ..*self })
+    }
+}
+
 /// Evaluates `inputs` at `now`. The resulting ends are whole seconds, rounded up, so that none is early.
 pub fn outlook(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Outlook {
     let LifetimeInputs { anchor, renewal_counts_at, .. } = *inputs;

@@ -82,6 +82,24 @@ fn max_ttl_and_max_lifetime_limit_every_end() {
 }
 
 #[test]
+fn a_spec_that_was_not_validated_holds_the_seal_back_until_its_own_end() {
+    let accepted = LifetimeInputs { last_warning: Some(warned(10, 1090, 1100)), ..inputs() };
+    let held = |wake: Option<i64>| Some((Stage::Warned(s(10)), Some(at(1100)), wake.map(at)));
+    for (end, now, expected) in [
+        (End::Ttl(s(101)), at(1100), held(Some(1101))),
+        (End::Ttl(s(101)), at(1101), None),
+        (End::Ttl(s(100)), at(1100) - SEAL_LEAD, None),
+        (End::Ttl(s(99)), at(1100), None),
+        (End::Never, at(9000), held(None)),
+        (End::Never, at(1099), None),
+    ] {
+        let unvalidated = LifetimeInputs { end, ..accepted.clone() };
+        let seen = outlook(&accepted, now).held(&unvalidated, now);
+        assert_eq!(seen.map(|seen| (seen.stage, seen.expires_at, seen.wake)), expected, "{end:?} at {now}");
+    }
+}
+
+#[test]
 fn never_and_protected_have_no_end() {
     for inputs in [LifetimeInputs { end: End::Never, ..inputs() }, LifetimeInputs { protected: true, ..inputs() }] {
         let outlook = outlook(&inputs, at(900_000));

@@ -30,6 +30,8 @@ pub(super) struct Warnings {
     given: Option<GivenWarning>,
     /// The expiry, or the later one to which a late warning moved it at an earlier reconcile.
     end: DateTime<Utc>,
+    /// The time up to which thresholds have passed.
+    reached: DateTime<Utc>,
 }
 
 /// The last warning in a class without thresholds: the one that was given last, or the first one of a notice.
@@ -52,6 +54,8 @@ impl Warnings {
         let running = notices.find(|running| running.until == nominal && running.until != running.of && running.until > running.from);
         let from = running.map_or(anchor, |running| running.from);
         let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
+        // A notice begins at a whole second, and its warning is given with it: the next sweep of `gc` may come only after its end.
+        let reached = running.map(|running| running.from).filter(|from| *from == ceil_second(now)).unwrap_or(now);
         let given = inputs.last_warning.filter(|given| given.expires_at == nominal);
         // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.
         let announced = inputs.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
@@ -71,7 +75,7 @@ impl Warnings {
             .collect();
         edges.push(last);
         edges.sort_by_key(|edge| (edge.at, std::cmp::Reverse(edge.before)));
-        Some(Self { edges, last, length: length(last.before), given, end })
+        Some(Self { edges, last, length: length(last.before), given, end, reached })
     }
 
     fn last_is_given(&self) -> Option<&GivenWarning> {
@@ -85,7 +89,7 @@ impl Warnings {
     }
 
     pub(super) fn stage(&self, seal_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
-        let Some(current) = self.edges.iter().rev().find(|edge| edge.at <= now) else {
+        let Some(current) = self.edges.iter().rev().find(|edge| edge.at <= self.reached) else {
             // The warning after which the expiry moved stays in force until the next one.
             let moved = self.given.filter(|given| given.expires_at < self.end);
             return moved.map_or(Stage::Calm, |given| Stage::Warned(given.before));
