@@ -33,6 +33,7 @@ pub mod report;
 pub mod retry;
 pub mod running_pods;
 pub mod schedule;
+pub mod space_write;
 pub mod startup;
 pub mod unrecorded;
 pub mod usage;

@@ -4,15 +4,15 @@ use developerspace_operator::controller::worker::is_logged;
 
 use super::{support::api_server::play, *};
 
-const KEPT: &str =
+pub const KEPT: &str =
     "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
-const GONE: &str = "2026-03-09T08:01:00Z";
+pub const GONE: &str = "2026-03-09T08:01:00Z";
 
 fn seal() -> Call {
     say(&warned(), &expired(&being_deleted(), true, EXPIRES))
 }
 
-fn delete_namespace() -> Call {
+pub fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
@@ -100,23 +100,22 @@ async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }
 
-/// The renewal was accepted before the seal, so it counts.
-#[tokio::test]
-async fn a_seal_that_meets_a_renewal_deletes_nothing_and_the_renewal_is_honoured() {
+/// The calls after a seal that came after a renewal, which counts.
+pub fn renewed_in_between() -> Vec<Step> {
     let (now, until) = ("2026-03-09T07:59:59Z", "2026-03-16T07:59:59Z");
     let renewed = edited(&warned(), &json!({"renewedAt": now}), 120);
     let mut status = provisioned_in(2);
     (status["expiresAt"], status["renewals"], status["lastRenewedAt"]) = (json!(until), json!(1), json!(now));
     status["conditions"][1] = with(&status["conditions"][1], &json!({"lastTransitionTime": EXPIRES}));
     let [live, written] = warnings::show(&stored_namespace(), &json!(until), 61);
-    let script = script![
-        seal().refused(409, "Conflict"),
-        get(&space_path()).answered(renewed.clone()),
-        live,
-        written,
-        say(&renewed, &status),
-        told("Renewed"),
-    ];
+    script![get(&space_path()).answered(renewed.clone()), live, written, say(&renewed, &status), told("Renewed")]
+}
+
+/// The renewal was accepted before the seal, so it counts.
+#[tokio::test]
+async fn a_seal_that_meets_a_renewal_deletes_nothing_and_the_renewal_is_honoured() {
+    let mut script = script![seal().refused(409, "Conflict")];
+    script.extend(renewed_in_between());
     World::with(EXPIRES, &everything()).reconcile(&warned(), script).await.unwrap();
 }
 
