@@ -113,6 +113,7 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
         release_places(space, ctx);
     }
     let action = action?;
+    ctx.watchdog.clear_refused_expiry(space_key(space));
     ctx.io.attempts.clear(&name, seen);
     Ok(action)
 }

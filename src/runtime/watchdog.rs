@@ -42,7 +42,7 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Expiries whose writes the API server refuses. They are overdue, and other work does not yield to them.
+    /// Expiries whose writes the API server refuses. They are overdue, but other work does not yield to them, and the operator counts as working.
     refused: HashMap<u64, DateTime<Utc>>,
     /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
@@ -63,6 +63,8 @@ pub struct Ages {
     pub oldest_reconcile: Option<Duration>,
     /// The time for which the oldest expiry has been overdue.
     pub overdue: Duration,
+    /// The same without the expiries whose writes the API server refuses.
+    pub unprocessed: Duration,
     /// The number of spaces whose last reconcile failed with an error that lasts.
     pub failing: usize,
     /// The time since the start.
@@ -103,11 +105,13 @@ impl Watchdog {
     /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
     pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
-        inner.refused.remove(&space);
         inner.failing.remove(&space);
         let before = match expiry {
             Some(expiry) => inner.by_space.insert(space, expiry),
-            None => inner.by_space.remove(&space),
+            None => {
+                inner.refused.remove(&space);
+                inner.by_space.remove(&space)
+            }
         };
         if before == expiry {
             return;
@@ -120,11 +124,16 @@ impl Watchdog {
         }
     }
 
-    /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays until the next reconcile of
-    /// the space.
+    /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays while the next reconcile of the
+    /// space runs, since the API server may refuse the write again.
     pub fn set_refused_expiry(&self, space: u64, expiry: DateTime<Utc>) {
         self.set_expiry(space, None);
         self.lock().refused.insert(space, expiry);
+    }
+
+    /// Records that the API server refuses no write that the expiry of the space of that key requires.
+    pub fn clear_refused_expiry(&self, space: u64) {
+        self.lock().refused.remove(&space);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
@@ -134,7 +143,8 @@ impl Watchdog {
 
     /// Returns true if more than `some` spaces have expired.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
-        self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
+        let inner = self.lock();
+        inner.expiries.range(..=(now, u64::MAX)).filter(|(_, space)| !inner.refused.contains_key(space)).nth(some).is_some()
     }
 
     /// After a list of spaces: forgets the spaces that were not in it.
@@ -150,15 +160,17 @@ impl Watchdog {
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
-        let oldest = inner.expiries.first().map(|(expiry, _)| *expiry).into_iter().chain(inner.refused.values().copied()).min();
-        let overdue = oldest.and_then(|expiry| (now - expiry).to_std().ok());
+        let unprocessed = inner.expiries.iter().find(|(_, space)| !inner.refused.contains_key(space)).map(|(expiry, _)| *expiry);
+        let oldest = unprocessed.into_iter().chain(inner.refused.values().copied()).min();
+        let since = |expiry: Option<DateTime<Utc>>| expiry.and_then(|expiry| (now - expiry).to_std().ok()).unwrap_or_default();
         Ages {
             silence: inner.heard.unwrap_or(self.started).elapsed(),
             heard: inner.heard.is_some(),
             oldest_watch: oldest_watch.map(|(path, begun)| (path.clone(), begun.elapsed())),
             last_reconcile: inner.finished.map(|at| at.elapsed()),
             oldest_reconcile: inner.running.values().min().map(Instant::elapsed),
-            overdue: overdue.unwrap_or_default(),
+            overdue: since(oldest),
+            unprocessed: since(unprocessed),
             failing: inner.failing.len(),
             process: self.started.elapsed(),
         }
@@ -181,12 +193,13 @@ impl Ages {
         }
     }
 
-    /// Checks that the operator does its work. The error names the work that is not done.
+    /// Checks that the operator does its work. The error names the work that is not done. Another pod of the operator would not process an expiry that
+    /// the API server refuses either, and one space must not make the operator unready.
     pub fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
-        if self.overdue > EXPIRY_DELAY_LIMIT {
-            return Err(format!("an expiry has been overdue for {} s", self.overdue.as_secs()));
+        if self.unprocessed > EXPIRY_DELAY_LIMIT {
+            return Err(format!("an expiry has been overdue for {} s", self.unprocessed.as_secs()));
         }
         Ok(())
     }
@@ -252,9 +265,21 @@ mod tests {
     #[test]
     fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
         let dog = Watchdog::default();
+        dog.record_response(None);
+        let is_refused = || {
+            let ages = dog.ages(at(170));
+            assert_eq!((ages.overdue, ages.unprocessed, ages.working()), (Duration::from_secs(70), Duration::ZERO, Ok(())));
+            assert!(!dog.is_behind(at(170), 0));
+        };
         dog.set_expiry(1, Some(at(100)));
+        assert!(dog.ages(at(170)).working().is_err() && dog.is_behind(at(170), 0));
         dog.set_refused_expiry(1, at(100));
-        assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
+        is_refused();
+        dog.set_expiry(1, Some(at(100)));
+        is_refused();
+        dog.clear_refused_expiry(1);
+        assert_eq!(dog.ages(at(170)).unprocessed, Duration::from_secs(70), "an expiry that is not processed although no write was refused");
+        dog.set_refused_expiry(1, at(100));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
         dog.set_failing(1);
@@ -285,7 +310,7 @@ mod tests {
             (Ages { silence: seconds(601), ..fine.clone() }, false, "not answered for 601 s"),
             (Ages { oldest_watch: Some(("/api/v1/namespaces".into(), seconds(55))), ..fine.clone() }, true, "/api/v1/namespaces"),
             (Ages { oldest_reconcile: Some(seconds(121)), ..fine.clone() }, false, "running for 121 s"),
-            (Ages { overdue: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
+            (Ages { unprocessed: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
         ] {
             assert_eq!(ages.live().is_ok(), live, "{ages:?}");
             let why = ages.working().unwrap_err();
