@@ -15,7 +15,10 @@ use developerspace_operator::{
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, event_inside, get, get_metadata, list, may, merge_patch, play, post_by_default, side_by_side},
+    api_server::{
+        Call, Step, delete, event, event_inside, get, get_metadata, list, may, merge_patch, play, post_by_default, remove_managed_fields,
+        side_by_side,
+    },
     objects::*,
 };
 
@@ -365,6 +368,49 @@ async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_unt
     }
     let lists = lists_under(&changed("5d"), &[warned()], &[stored_namespace()]);
     assert_swept(&sweep_with(&["--dry-run"], after(lists, script![])).await, 0, &[deletion(SPACE, "would-do")]);
+}
+
+/// Owners can add managed fields until no write fits. The account of the sweep may lack the permission to remove them.
+#[tokio::test]
+async fn a_write_that_does_not_fit_is_sent_once_more_without_the_managed_fields() {
+    let write = |space: &Value, status: &Value| {
+        let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        merge_patch(&status_path(), says(version, status)).answered(patched(space, &json!({"status": status}), version + 1))
+    };
+    let (warning, sealing) = (warned_of("1d", WARNED_A_DAY_BEFORE), expired(&being_deleted(), true, EXPIRES));
+    let script = script![
+        write(&converged(), &warning).too_large(),
+        remove_managed_fields(&converged()),
+        write(&without_managed_fields(&converged()), &warning),
+        event("Expiring", "DeveloperSpace", SPACE),
+        event_inside("Expiring", SPACE, NAMESPACE_UID),
+    ];
+    let sweep = sweep_at(WARNED_A_DAY_BEFORE, &[], after(lists(&[converged()], &[stored_namespace()]), script)).await;
+    assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "warn", "done")]);
+
+    let full = script![get_crd(), write(&warned(), &sealing).too_large()];
+    let mut script = full.clone();
+    script.extend(script![
+        remove_managed_fields(&warned()),
+        write(&without_managed_fields(&warned()), &sealing),
+        event("Expired", "DeveloperSpace", SPACE),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
+        event("NamespaceDeleted", "DeveloperSpace", SPACE),
+    ]);
+    let lists = || lists(&[warned()], &[stored_namespace()]);
+    assert_swept(&sweep_with(&[], after(lists(), script)).await, 0, &[deletion(SPACE, "done")]);
+
+    let mut script = full;
+    script.extend(script![remove_managed_fields(&warned()).refused(403, "Forbidden")]);
+    let message = "failed to write the status of DeveloperSpace orchid-lab: the server says Forbidden";
+    let failed = merged(&deletion(SPACE, "failed"), &json!({"message": message}));
+    assert_swept(&sweep_with(&[], after(lists(), script)).await, 1, &[failed]);
+
+    let kept = merged(&sealed(), &json!({"status": expired("kept", false, EXPIRES)}));
+    let removal = |version: &str| delete(&space_path(), &json!({"uid": uid(SPACE), "resourceVersion": version}));
+    let script = script![removal("111").too_large(), remove_managed_fields(&kept), removal("112")];
+    let sweep = sweep_at("2026-03-12T08:00:01Z", &[], after(self::lists(&[kept], &[]), script)).await;
+    assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "forget", "done")]);
 }
 
 #[tokio::test]

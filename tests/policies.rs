@@ -4,6 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
+use developerspace_operator::api::conditions::MAX_MESSAGE_BYTES;
 use serde_json::{Value, json};
 
 fn files() -> Vec<PathBuf> {
@@ -72,27 +73,56 @@ fn a_text_becomes_a_regular_expression_only_if_it_is_a_plain_pattern() {
     assert_eq!(built, 2, "names.allowed and names.denied");
 }
 
-/// The most bytes of the texts in `schema`.
-fn most_bytes(schema: &Value) -> u64 {
-    let below: u64 = schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_bytes(field)).sum();
-    schema["maxLength"].as_u64().map_or(below, |characters| 4 * characters)
+/// The most characters of the texts in `schema`.
+fn most_characters(schema: &Value) -> u64 {
+    let below: u64 = schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_characters(field)).sum();
+    schema["maxLength"].as_u64().unwrap_or(below)
+}
+
+/// The names of the lists and maps in the spec of a space, and the most characters of its other fields.
+fn lists_and_texts() -> (Vec<String>, u64) {
+    let crd: Value = serde_saphyr::from_str(&fs::read_to_string("config/crd/developerspaces.yaml").unwrap()).unwrap();
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let is_list = |schema: &Value| schema["type"] == "array" || schema["additionalProperties"].is_object();
+    let (lists, texts): (Vec<_>, Vec<_>) = spec.as_object().unwrap().iter().partition(|(_, schema)| is_list(schema));
+    (lists.into_iter().map(|(field, _)| field.clone()).collect(), texts.iter().map(|(_, schema)| most_characters(schema)).sum())
+}
+
+/// The policy that bounds the bytes of a space.
+fn bounds() -> String {
+    let policies = objects("ValidatingAdmissionPolicy");
+    policies.iter().find(|policy| name(policy) == "developerspace-bounds").unwrap()["spec"].to_string()
 }
 
 /// The schema bounds characters, of up to four bytes, and not all keys of maps. The operator keeps the spec of each space.
 #[test]
 fn the_bytes_of_a_spec_are_bounded() {
-    let crd: Value = serde_saphyr::from_str(&fs::read_to_string("config/crd/developerspaces.yaml").unwrap()).unwrap();
-    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    let is_list = |schema: &Value| schema["type"] == "array" || schema["additionalProperties"].is_object();
-    let (lists, texts): (Vec<_>, Vec<_>) = spec.as_object().unwrap().iter().partition(|(_, schema)| is_list(schema));
-    let policies = objects("ValidatingAdmissionPolicy");
-    let bounds = policies.iter().find(|policy| name(policy) == "developerspace-bounds").unwrap()["spec"].to_string();
-    for (field, _) in &lists {
+    let ((lists, characters), bounds) = (lists_and_texts(), bounds());
+    for field in &lists {
         assert!(bounds.contains(&format!("has(object.spec.{field})")), "no policy counts the bytes of spec.{field}");
     }
     assert_eq!(lists.len(), 5, "labels, annotations, members, quota and limitRange");
-    let others: u64 = texts.iter().map(|(_, schema)| most_bytes(schema)).sum();
-    assert!(others <= 16 * 1_024, "the other fields have up to {others} bytes");
+    assert!(characters <= 4 * 1_024, "the other fields have up to {characters} characters");
+}
+
+/// No policy can bound managed fields, so the operator removes them if a write to the space does not fit. The rest must leave room for the status.
+#[test]
+fn a_space_without_managed_fields_is_smaller_than_the_largest_request_of_etcd() {
+    const ETCD_LIMIT: u64 = 1_572_864;
+    /// JSON escapes control characters, and the encoder of Go also `<`, `>` and `&`, as six bytes.
+    const ESCAPED: u64 = 6;
+    /// The names of fields, and all values of fixed length.
+    const STRUCTURE: u64 = 64 * 1_024;
+    let ((_, characters), bounds) = (lists_and_texts(), bounds());
+    let limit = |size: &str| -> u64 {
+        let (_, limit) = bounds.split_once(&format!("variables.{size} <= ")).unwrap();
+        limit.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    let owned = limit("ownSize") + limit("size") + limit("listSize") + characters;
+    // Ready, Expiring, Expired, Reconciling and Stalled.
+    let messages = 5 * u64::try_from(MAX_MESSAGE_BYTES).unwrap();
+    let most = ESCAPED * (owned + messages) + STRUCTURE;
+    assert!(most <= ETCD_LIMIT - ETCD_LIMIT / 5, "a space has up to {most} bytes");
 }
 
 /// The approver and the plugin read `status.accepted`, which a stolen token could otherwise forge.

@@ -155,7 +155,7 @@ pub fn status_str(status: bool) -> &'static str {
 }
 
 /// The most bytes of a message. The schema allows 32,768 characters, and a refused status update would lose the warnings as well.
-const MAX_MESSAGE_BYTES: usize = 8 * 1_024;
+pub const MAX_MESSAGE_BYTES: usize = 8 * 1_024;
 
 /// Applies `wanted` to the conditions `old`. Other types stay, and `lastTransitionTime` changes only if `status` does.
 pub fn set(old: &[Condition], wanted: &[WantedCondition], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {

@@ -18,6 +18,7 @@ use super::{
     owner_places::release_places,
     report::{StatusReport, report},
     schedule::Next,
+    space_write::write_space,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, time::rfc3339},
@@ -170,8 +171,12 @@ async fn delete_expired(io: &Io, space: &DeveloperSpace, observed: &Observed, se
 /// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.
 pub async fn delete_space(io: &Io, space: &DeveloperSpace) -> Result<bool, Error> {
     let name = space.name_any();
-    let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };
-    match io.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
+    let send = |resource_version: Option<String>| {
+        let params = DeleteParams::default().preconditions(Preconditions { uid: space.uid(), resource_version });
+        let (api, name) = (io.spaces(), name.clone());
+        async move { api.delete(&name, &params).await }
+    };
+    match write_space(io, &space.metadata, send).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
         other => other.map(|_| true).map_err(Error::api(format!("delete DeveloperSpace {name}"))),
     }

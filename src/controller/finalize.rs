@@ -18,6 +18,7 @@ use super::{
     owner_places::release_places,
     report::StatusReport,
     schedule::Next,
+    space_write::write_space,
     withhold::withhold,
 };
 use crate::{
@@ -261,8 +262,12 @@ fn note(reason: &str, message: String) -> Note {
 async fn remove_finalizer(io: &Io, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<Option<String>, Error> {
     let name = space.name_any();
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
-    let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
-    match io.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
+    let send = |resource_version: Option<String>| {
+        let patch = Patch::Merge(json!({"metadata": {"uid": space.uid(), "resourceVersion": resource_version, "finalizers": others}}));
+        let (api, name) = (io.spaces(), name.clone());
+        async move { api.patch(&name, &patch_params(), &patch).await }
+    };
+    match write_space(io, &space.metadata, send).await {
         Ok(written) if !others.is_empty() => io.attempts.record_write(&name, version(&written.metadata)),
         // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another space may have its namespace.
         Ok(_) => io.attempts.record_deletion(&name, space.uid().unwrap_or_default()),

@@ -33,6 +33,7 @@ pub mod report;
 pub mod retry;
 pub(crate) mod running_pods;
 pub(crate) mod schedule;
+pub(crate) mod space_write;
 pub(crate) mod startup;
 pub mod unrecorded;
 pub mod usage;

@@ -13,6 +13,7 @@ use super::{
     io::Io,
     namespace, quota_wait,
     report::StatusReport,
+    space_write::write_space,
 };
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
@@ -242,8 +243,12 @@ pub(crate) async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<
     }
     let name = space.name_any();
     let finalizers: Vec<&str> = space.finalizers().iter().map(String::as_str).chain([names::FINALIZER]).collect();
-    let patch = json!({"metadata": {"resourceVersion": space.resource_version(), "finalizers": finalizers}});
-    let answer = io.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
+    let send = |resource_version: Option<String>| {
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": resource_version, "finalizers": finalizers}}));
+        let (api, name) = (io.spaces(), name.clone());
+        async move { api.patch(&name, &patch_params(), &patch).await }
+    };
+    let answer = write_space(io, &space.metadata, send).await;
     let WithoutManagedFields(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
     io.attempts.record_write(&name, version(&written.metadata));
     Ok(written)

@@ -43,6 +43,9 @@ pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
     let mut outcome = act(ctx, space, observed, plan).await?;
     // Report: the status, if it differs, and the Events.
     outcome.report(ctx).await?;
+    if !outcome.observed.is_seal_held {
+        ctx.watchdog.clear_blocked_expiry(space_key(space));
+    }
     // Requeue: the next time at which the state changes without an event.
     Ok(outcome.next.action(&outcome.observed, ctx.io.clock.now()))
 }

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::io::Io;
+use super::{io::Io, space_write::write_space};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
@@ -57,9 +57,12 @@ pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report
     let mut written = space.clone();
     if new != old {
         let name = space.name_any();
-        let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
-        let answer = io.spaces().patch_status(&name, &patch_params(), &patch).await;
-        WithoutManagedFields(written) = answer.map_err(Error::status(&name))?;
+        let send = |resource_version: Option<String>| {
+            let patch = Patch::Merge(status::patch(&new, &resource_version.unwrap_or_default()));
+            let (api, name) = (io.spaces(), name.clone());
+            async move { api.patch_status(&name, &patch_params(), &patch).await }
+        };
+        WithoutManagedFields(written) = write_space(io, &space.metadata, send).await.map_err(Error::status(&name))?;
         let dropped = status::dropped_fields(&new, written.status.as_ref());
         if !dropped.is_empty() {
             io.installed.set_dropped(&dropped);
@@ -107,10 +110,11 @@ pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
     let written_types = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
     let kept = conditions.iter().filter(|condition| written_types.iter().all(|(type_, _)| condition["type"] != *type_)).cloned();
     let conditions: Vec<Value> = kept.chain(written_types.map(condition)).collect();
-    let patch = json!({
-        "metadata": {"resourceVersion": live.metadata.resource_version},
-        "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},
-    });
-    let answer = api.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
-    answer.map(|_| ()).map_err(Error::status(name))
+    let status = json!({"observedGeneration": live.metadata.generation, "conditions": conditions});
+    let send = |resource_version: Option<String>| {
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": resource_version}, "status": status}));
+        let (api, name) = (api.clone(), name.clone());
+        async move { api.patch_status(&name, &patch_params(), &patch).await }
+    };
+    write_space(io, &live.metadata, send).await.map(|_| ()).map_err(Error::status(&name))
 }

@@ -80,8 +80,9 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
 pub(crate) async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, &ctx.io));
     ctx.io.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
-    if let Some(overdue) = overdue(space, &observed) {
-        ctx.watchdog.set_blocked_expiry(space_key(space), overdue);
+    match overdue(space, &observed) {
+        Some(overdue) => ctx.watchdog.set_blocked_expiry(space_key(space), overdue),
+        None => ctx.watchdog.clear_blocked_expiry(space_key(space)),
     }
     if error.lasts(ctx.io.attempts.failures(&name)) {
         ctx.watchdog.set_failing(space_key(space));

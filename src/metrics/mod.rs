@@ -145,7 +145,7 @@ impl Metrics {
 
     /// Sets the gauges of ages.
     pub(crate) fn set_ages(&self, ages: &Ages) {
-        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, failing, process } = ages;
+        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, unprocessed: _, failing, process } = ages;
         self.silence.set(silence.as_secs_f64());
         // The age of an event that never occurred is that of the process: a zero would look healthy.
         self.oldest_watch.set(oldest_watch.as_ref().map_or(*process, |(_, age)| *age).as_secs_f64());

@@ -113,11 +113,10 @@ impl Error {
         matches!(self, Self::Api { .. } | Self::Status { .. }) && self.class() == Class::Conflict
     }
 
-    /// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has the code 500, see
-    /// `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`.
+    /// Returns true if the API server refused a write because it cannot store an object of that size.
     pub(crate) fn is_too_large(&self) -> bool {
         let (Self::Api { source, .. } | Self::Status { source, .. }) = self else { return false };
-        matches!(&**source, kube::Error::Api(status) if status.code == 413 || status.message.contains("request is too large"))
+        is_refused_for_size(source)
     }
 
     /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of consecutive failures before it.
@@ -155,6 +154,13 @@ impl Error {
         };
         shorten(&format!("{self}{source}"), MAX_SENTENCE_BYTES)
     }
+}
+
+/// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has the code 500, see
+/// `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`, and so has one by gRPC, whose limit applies where that of etcd was raised.
+pub fn is_refused_for_size(error: &kube::Error) -> bool {
+    const MESSAGES: [&str; 2] = ["request is too large", "message larger than max"];
+    matches!(error, kube::Error::Api(status) if status.code == 413 || MESSAGES.iter().any(|message| status.message.contains(message)))
 }
 
 #[cfg(test)]
@@ -205,6 +211,8 @@ mod tests {
         for (code, message, expected) in [
             (413, "Request entity too large: limit is 3145728", true),
             (500, "etcdserver: request is too large", true),
+            (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2097347 vs. 2097152)", true),
+            (500, "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (2097347 vs. 2097152)", true),
             (500, "etcdserver: request timed out", false),
             (422, "metadata.annotations: Too long: may not be more than 262144 bytes", false),
         ] {

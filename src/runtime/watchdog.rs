@@ -42,8 +42,8 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, and other work does not yield to
-    /// them.
+    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, but other work does not yield to
+    /// them, and the operator counts as working.
     blocked: HashMap<u64, DateTime<Utc>>,
     /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
@@ -64,6 +64,8 @@ pub struct Ages {
     pub oldest_reconcile: Option<Duration>,
     /// The time for which the oldest expiry has been overdue.
     pub overdue: Duration,
+    /// The same without the expiries that something else blocks.
+    pub unprocessed: Duration,
     /// The number of spaces whose last reconcile failed with an error that lasts.
     pub failing: usize,
     /// The time since the start.
@@ -104,11 +106,13 @@ impl Watchdog {
     /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
     pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
-        inner.blocked.remove(&space);
         inner.failing.remove(&space);
         let before = match expiry {
             Some(expiry) => inner.by_space.insert(space, expiry),
-            None => inner.by_space.remove(&space),
+            None => {
+                inner.blocked.remove(&space);
+                inner.by_space.remove(&space)
+            }
         };
         if before == expiry {
             return;
@@ -122,10 +126,15 @@ impl Watchdog {
     }
 
     /// Records that the API server refuses a write that the expiry of the space of that key requires, or that the expiry waits for the validation
-    /// of a class. The record stays until the next reconcile of the space.
+    /// of a class. The record stays while the next reconcile of the space runs, since the API server may refuse the write again.
     pub(crate) fn set_blocked_expiry(&self, space: u64, expiry: DateTime<Utc>) {
         self.set_expiry(space, None);
         self.lock().blocked.insert(space, expiry);
+    }
+
+    /// Records that nothing blocks the expiry of the space of that key.
+    pub fn clear_blocked_expiry(&self, space: u64) {
+        self.lock().blocked.remove(&space);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
@@ -135,7 +144,8 @@ impl Watchdog {
 
     /// Returns true if more than `some` spaces have expired.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
-        self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
+        let inner = self.lock();
+        inner.expiries.range(..=(now, u64::MAX)).filter(|(_, space)| !inner.blocked.contains_key(space)).nth(some).is_some()
     }
 
     /// After a list of spaces: forgets the spaces that were not in it.
@@ -151,15 +161,17 @@ impl Watchdog {
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
-        let oldest = inner.expiries.first().map(|(expiry, _)| *expiry).into_iter().chain(inner.blocked.values().copied()).min();
-        let overdue = oldest.and_then(|expiry| (now - expiry).to_std().ok());
+        let unprocessed = inner.expiries.iter().find(|(_, space)| !inner.blocked.contains_key(space)).map(|(expiry, _)| *expiry);
+        let oldest = unprocessed.into_iter().chain(inner.blocked.values().copied()).min();
+        let since = |expiry: Option<DateTime<Utc>>| expiry.and_then(|expiry| (now - expiry).to_std().ok()).unwrap_or_default();
         Ages {
             silence: inner.heard.unwrap_or(self.started).elapsed(),
             heard: inner.heard.is_some(),
             oldest_watch: oldest_watch.map(|(path, begun)| (path.clone(), begun.elapsed())),
             last_reconcile: inner.finished.map(|at| at.elapsed()),
             oldest_reconcile: inner.running.values().min().map(Instant::elapsed),
-            overdue: overdue.unwrap_or_default(),
+            overdue: since(oldest),
+            unprocessed: since(unprocessed),
             failing: inner.failing.len(),
             process: self.started.elapsed(),
         }
@@ -182,12 +194,13 @@ impl Ages {
         }
     }
 
-    /// Checks that the operator does its work. The error names the work that is not done.
+    /// Checks that the operator does its work. The error names the work that is not done. Another pod of the operator would not process an expiry that
+    /// the API server refuses either, and one space must not make the operator unready.
     pub(crate) fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
-        if self.overdue > EXPIRY_DELAY_LIMIT {
-            return Err(format!("an expiry has been overdue for {} s", self.overdue.as_secs()));
+        if self.unprocessed > EXPIRY_DELAY_LIMIT {
+            return Err(format!("an expiry has been overdue for {} s", self.unprocessed.as_secs()));
         }
         Ok(())
     }
@@ -253,9 +266,21 @@ mod tests {
     #[test]
     fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
         let dog = Watchdog::default();
+        dog.record_response(None);
+        let is_refused = || {
+            let ages = dog.ages(at(170));
+            assert_eq!((ages.overdue, ages.unprocessed, ages.working()), (Duration::from_secs(70), Duration::ZERO, Ok(())));
+            assert!(!dog.is_behind(at(170), 0));
+        };
         dog.set_expiry(1, Some(at(100)));
+        assert!(dog.ages(at(170)).working().is_err() && dog.is_behind(at(170), 0));
         dog.set_blocked_expiry(1, at(100));
-        assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
+        is_blocked();
+        dog.set_expiry(1, Some(at(100)));
+        is_blocked();
+        dog.clear_blocked_expiry(1);
+        assert_eq!(dog.ages(at(170)).unprocessed, Duration::from_secs(70), "an expiry that is not processed although no write was blocked");
+        dog.set_blocked_expiry(1, at(100));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
         dog.set_failing(1);
@@ -286,7 +311,7 @@ mod tests {
             (Ages { silence: seconds(601), ..fine.clone() }, false, "not answered for 601 s"),
             (Ages { oldest_watch: Some(("/api/v1/namespaces".into(), seconds(55))), ..fine.clone() }, true, "/api/v1/namespaces"),
             (Ages { oldest_reconcile: Some(seconds(121)), ..fine.clone() }, false, "running for 121 s"),
-            (Ages { overdue: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
+            (Ages { unprocessed: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
         ] {
             assert_eq!(ages.live().is_ok(), live, "{ages:?}");
             let why = ages.working().unwrap_err();

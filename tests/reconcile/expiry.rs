@@ -4,15 +4,15 @@ use developerspace_operator::controller::worker::is_logged;
 
 use super::{support::api_server::play, *};
 
-const KEPT: &str =
+pub const KEPT: &str =
     "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
-const GONE: &str = "2026-03-09T08:01:00Z";
+pub const GONE: &str = "2026-03-09T08:01:00Z";
 
 fn seal() -> Call {
     say(&warned(), &expired(&being_deleted(), true, EXPIRES))
 }
 
-fn delete_namespace() -> Call {
+pub fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
@@ -151,23 +151,28 @@ async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }
 
-/// The renewal was accepted before the seal, so it counts.
-#[tokio::test]
-async fn a_seal_that_meets_a_renewal_deletes_nothing_and_the_renewal_is_honoured() {
+/// The space after a renewal a second before its end, and the status that reports it.
+fn renewed() -> (Value, Value) {
     let (now, until) = ("2026-03-09T07:59:59Z", "2026-03-16T07:59:59Z");
     let renewed = edited(&warned(), &json!({"renewedAt": now}), 120);
     let mut status = provisioned_in(2);
     (status["expiresAt"], status["renewals"], status["lastRenewedAt"]) = (json!(until), json!(1), json!(now));
     status["conditions"][1] = with(&status["conditions"][1], &json!({"lastTransitionTime": EXPIRES}));
-    let [live, written] = warnings::show(&stored_namespace(), &json!(until), 61);
-    let script = script![
-        seal().refused(409, "Conflict"),
-        get(&space_path()).answered(renewed.clone()),
-        live,
-        written,
-        say(&renewed, &status),
-        told("Renewed"),
-    ];
+    (renewed, status)
+}
+
+/// The calls after a seal that came after a renewal, which counts.
+pub fn renewed_in_between() -> Vec<Step> {
+    let (renewed, status) = renewed();
+    let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
+    script![get(&space_path()).answered(renewed.clone()), live, written, say(&renewed, &status), told("Renewed")]
+}
+
+/// The renewal was accepted before the seal, so it counts.
+#[tokio::test]
+async fn a_seal_that_meets_a_renewal_deletes_nothing_and_the_renewal_is_honoured() {
+    let mut script = script![seal().refused(409, "Conflict")];
+    script.extend(renewed_in_between());
     World::with(EXPIRES, &everything()).reconcile(&warned(), script).await.unwrap();
 }
 
@@ -462,9 +467,17 @@ async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it
 #[tokio::test]
 async fn a_seal_that_is_refused_is_overdue() {
     let world = World::with(EXPIRES, &everything());
+    let ages = || {
+        let ages = world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap());
+        (ages.overdue, ages.unprocessed)
+    };
     let result = world.reconcile(&warned(), script![seal().refused(403, "Forbidden")]).await;
-    assert_eq!(class_of(&result), Some(Class::Forbidden));
-    assert_eq!(world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap()).overdue, Duration::from_secs(120));
+    assert_eq!((class_of(&result), ages()), (Some(Class::Forbidden), (Duration::from_secs(120), Duration::ZERO)));
+    // The renewal ends the delay, although another write is refused.
+    let (renewed, status) = renewed();
+    let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
+    let result = world.reconcile(&renewed, script![live, written, say(&renewed, &status).refused(403, "Forbidden")]).await;
+    assert_eq!((class_of(&result), ages()), (Some(Class::Forbidden), (Duration::ZERO, Duration::ZERO)));
 }
 
 /// The API server would drop a part of the status, such as a notice that the next decision depends on.

@@ -11,6 +11,7 @@ mod failures;
 mod moves;
 mod provisioning;
 mod refusals;
+mod size_limit;
 #[path = "../support/mod.rs"]
 mod support;
 mod tightened;
@@ -27,7 +28,9 @@ use developerspace_operator::{
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, event_inside, get, get_metadata, json_patch, merge_patch, post, side_by_side},
+    api_server::{
+        Call, Step, delete, event, event_inside, get, get_metadata, json_patch, merge_patch, post, remove_managed_fields, side_by_side,
+    },
     objects::*,
     world::World,
 };

@@ -364,13 +364,12 @@ async fn a_space_is_not_admitted_to_enforced_isolation_before_its_own_policy_is_
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"}, "items": [open],
     });
     let space = edited(&converged(), &json!({"className": "walled"}), 103);
-    let too_large = "etcdserver: request is too large";
     let message = "failed to delete NetworkPolicy developerspace-isolation in orchid-lab: the server says Forbidden";
     let operations = drift::operations("uid-of-the-open-policy", "/spec", &network()["spec"]);
     let script = script![
         get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
         get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(listed),
-        json_patch(&child_path(&network()), operations).refused_with(500, "InternalError", too_large),
+        json_patch(&child_path(&network()), operations).too_large(),
         delete(&child_path(&network()), &json!({"uid": "uid-of-the-open-policy"})).refused(403, "Forbidden"),
         say(&space, &failures::apply_failed_in(2, message)),
         told("ApplyFailed"),

@@ -365,4 +365,11 @@ async fn an_undecodable_object_costs_one_read_and_one_status_write_and_then_only
     let script = script![get(&space_path()).answered(undecodable()), say(&undecodable(), &status)];
     assert_eq!(world.reconcile(&undecodable(), script).await.unwrap(), Action::await_change());
     world.reconcile(&after, script![get(&space_path()).answered(after.clone())]).await.unwrap();
+    let full = script![
+        get(&space_path()).answered(undecodable()),
+        say(&undecodable(), &status).too_large(),
+        remove_managed_fields(&undecodable()),
+        say(&without_managed_fields(&undecodable()), &status),
+    ];
+    World::with(MADE, &[class()]).reconcile(&undecodable(), full).await.unwrap();
 }

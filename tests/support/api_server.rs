@@ -106,6 +106,13 @@ pub(crate) fn delete(path: &str, preconditions: &Value) -> Call {
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
+/// The removal of the managed fields of `space`, which leaves the other fields unchanged.
+pub fn remove_managed_fields(space: &Value) -> Call {
+    let metadata = &space["metadata"];
+    let patch = json!({"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "managedFields": [{}]}});
+    merge_patch(&objects::space_path(), patch).answered(objects::without_managed_fields(space))
+}
+
 /// The SelfSubjectAccessReview for the verb `bind` on that ClusterRole.
 pub(crate) fn may_bind(role: &str, allowed: bool) -> Call {
     may(json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}), allowed)
@@ -190,6 +197,11 @@ impl Call {
         });
         self.answer = (StatusCode::from_u16(code).unwrap(), status);
         self
+    }
+
+    /// Sets the response to the refusal of etcd to store an object of that size.
+    pub fn too_large(self) -> Self {
+        self.refused_with(500, "InternalError", "etcdserver: request is too large")
     }
 
     fn accepts(&self, seen: &Seen) -> bool {

@@ -39,6 +39,7 @@ async fn attack() -> Result<()> {
         consent::built_in_roles_only_read_spaces,
         endpoints::hostile_text_stays_text,
         endpoints::hostile_requests_end_early,
+        managed_fields::a_full_space_ends_on_time,
     ])
     .await;
     // Each of these checks objects that must not change, or changes objects that others depend on, so they run one after another.

@@ -1,10 +1,13 @@
-//! Managed fields with a time that Go parses and Rust does not. Every client that may change an object may write its managed fields.
+//! Managed fields, which every client that may change an object may write: with a time that Go parses and Rust does not, and as large as etcd accepts.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::{At, a_namespace, a_space, at, name_of, space, user};
+use e2e::fixtures::{Actor, At, LIFETIME_TIMEOUT, World, a_namespace, a_space, at, expires_at, holds, name_of, now, refusal, space, user};
 use serde_json::{Value, json};
 
-use crate::setup::{AttackSetup, CLASS, empty_policy};
+use crate::setup::{AttackSetup, CLASS, FLEETING, FLEETING_WARNING, empty_policy};
+
+/// The largest request that etcd accepts by default.
+const ETCD_LIMIT: usize = 1_572_864;
 
 /// Later than the last time that the operator's library can represent.
 const UNREPRESENTABLE_TIME: &str = "9999-12-31T23:59:59Z";
@@ -48,5 +51,56 @@ async fn add_managed_fields_entry(setup: &AttackSetup, target: At<'_>, owned: &V
         target.kind,
         name_of(&patched)
     );
+    Ok(())
+}
+
+/// An owner leaves no room for the warning, then none for the seal, and then none for the deletion of the space. The space ends on time.
+pub async fn a_full_space_ends_on_time(setup: &AttackSetup) -> Result<()> {
+    let AttackSetup { world, alice, .. } = setup;
+    let name = "alice-full";
+    alice.create(&space(name, json!({"className": FLEETING, "owner": user("alice@example.com")}))).await?;
+    let due = expires_at(&world.until_ready(name).await?)?;
+    fill(alice, name).await?;
+    ensure!(now() < due - FLEETING_WARNING, "the space was full only after the warning");
+    for condition in ["Expiring", "Expired"] {
+        let written = until_emptied(world, name, condition).await?;
+        ensure!(expires_at(&written)? == due, "the end moved from {due}: {}", written["status"]);
+        fill(alice, name).await?;
+    }
+    world.until_gone_within(LIFETIME_TIMEOUT, a_namespace(name)).await?;
+    world.until_gone_within(LIFETIME_TIMEOUT, a_space(name)).await
+}
+
+/// Waits until the condition is true, and checks that the operator has removed the managed fields.
+async fn until_emptied(world: &World, name: &str, condition: &str) -> Result<Value> {
+    let written = world.until_status(name, &format!("to be {condition}"), |space| holds(space, condition)).await?;
+    let managed = written["metadata"]["managedFields"].to_string().len();
+    ensure!(managed < 10_000, "{managed} bytes of managed fields are left");
+    Ok(written)
+}
+
+/// Fills the space until the API server refuses it with another 32 bytes: with managed fields, and then with an annotation.
+async fn fill(owner: &Actor, name: &str) -> Result<()> {
+    let annotated = |text: &str| json!({"metadata": {"annotations": {"example.com/fill": text}}});
+    let field = format!("f:example.com/{}", "x".repeat(ETCD_LIMIT - 40_000));
+    let entry = json!({
+        "manager": "filler", "operation": "Update", "apiVersion": "developerspace.dev/v1alpha1", "time": "2026-11-24T09:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": {field: {}}}},
+    });
+    let mut padded = annotated("");
+    padded["metadata"]["managedFields"] = json!([entry]);
+    owner.patch(a_space(name), padded).await?;
+    let (mut length, mut refused) = (0, false);
+    for step in (5..=15).rev().map(|power| 1_usize << power) {
+        match owner.patch(a_space(name), annotated(&"x".repeat(length + step))).await {
+            Ok(_) => length += step,
+            outcome => {
+                let message = refusal(outcome)?;
+                ensure!(message.contains("request is too large"), "{message}");
+                refused = true;
+            }
+        }
+    }
+    ensure!(refused, "the API server kept too few managed fields");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The cluster under attack: its users, their objects and their credentials.
 
 use anyhow::{Result, bail, ensure};
+use chrono::TimeDelta;
 use e2e::{
     binaries,
     fixtures::{
@@ -33,6 +34,12 @@ pub(crate) struct AttackSetup {
 /// A class of which any user here may have many spaces.
 pub(crate) const CLASS: &str = "lab";
 
+/// A class whose spaces end after a minute.
+pub const FLEETING: &str = "fleeting";
+
+/// The time between the warning and the end in that class.
+pub const FLEETING_WARNING: TimeDelta = TimeDelta::seconds(20);
+
 impl AttackSetup {
     pub(crate) async fn start() -> Result<Self> {
         let world = World::self_service(&[]).await?;
@@ -45,6 +52,7 @@ impl AttackSetup {
             ("picky", picky()),
             ("cramped", cramped()),
             ("aliased", aliased()),
+            (FLEETING, fleeting()),
             ("mistyped", class_spec(&json!({"allowRetain": true}))),
             ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
@@ -55,7 +63,7 @@ impl AttackSetup {
             cluster_role(
                 "uses-labs",
                 &json!([{"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "verbs": ["use"],
-                    "resourceNames": [CLASS, "giving", "walled", "generous", "picky", "cramped", "mistyped", "vanishing"]}]),
+                    "resourceNames": [CLASS, FLEETING, "giving", "walled", "generous", "picky", "cramped", "mistyped", "vanishing"]}]),
             ),
             cluster_role(
                 "writes-namespaces",
@@ -250,6 +258,13 @@ fn aliased() -> Value {
 /// A class whose owner limit is 0.
 fn cramped() -> Value {
     class_spec(&json!({"maxSpacesPerOwner": 0, "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true}}))
+}
+
+fn fleeting() -> Value {
+    let warning = format!("{}s", FLEETING_WARNING.num_seconds());
+    class_spec(&json!({
+        "lifetime": {"defaultTTL": "60s", "maxTTL": "1h", "maxLifetime": "60s", "warnBefore": [warning], "retainExpired": "10s"},
+    }))
 }
 
 fn class_spec(more: &Value) -> Value {

@@ -1,0 +1,114 @@
+//! Spaces whose owner has added managed fields until no write of the operator fits: they are removed, and the write is sent once more.
+
+use super::{
+    deletion::{leaving, read_crd},
+    expiry::{GONE, KEPT, delete_namespace, renewed_in_between},
+    *,
+};
+
+fn sealing() -> Value {
+    expired(&being_deleted(), true, EXPIRES)
+}
+
+#[tokio::test]
+async fn a_warning_that_does_not_fit_is_written_without_the_managed_fields() {
+    let (status, emptied) = (warned_of("1d", WARNED_A_DAY_BEFORE), without_managed_fields(&converged()));
+    let script = script![
+        say(&converged(), &status).too_large(),
+        remove_managed_fields(&converged()),
+        say(&emptied, &status),
+        told("Expiring"),
+        told_inside("Expiring"),
+    ];
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything());
+    world.reconcile(&converged(), script).await.unwrap();
+    world.reconcile(&said(&emptied, &status), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_seal_that_does_not_fit_is_written_without_the_managed_fields_and_the_end_is_on_time() {
+    let script = script![
+        say(&warned(), &sealing()).too_large(),
+        remove_managed_fields(&warned()),
+        say(&without_managed_fields(&warned()), &sealing()),
+        told("Expired"),
+        delete_namespace(),
+        told("NamespaceDeleted"),
+    ];
+    assert!(World::with(EXPIRES, &everything()).end(&warned(), script).await.unwrap());
+}
+
+/// The removal and the second seal have the version of the decision as their precondition.
+#[tokio::test]
+async fn a_renewal_before_the_removal_or_after_it_is_honoured() {
+    let second = say(&without_managed_fields(&warned()), &sealing()).refused(409, "Conflict");
+    for lost in [script![remove_managed_fields(&warned()).refused(409, "Conflict")], script![remove_managed_fields(&warned()), second]] {
+        let mut script = script![say(&warned(), &sealing()).too_large()];
+        script.extend(lost);
+        script.extend(renewed_in_between());
+        World::with(EXPIRES, &everything()).reconcile(&warned(), script).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_is_sent_once_more_and_only_after_the_removal() {
+    let second = say(&without_managed_fields(&warned()), &sealing()).too_large();
+    for (script, class) in [
+        (script![remove_managed_fields(&warned()), second], Class::Transient),
+        (script![remove_managed_fields(&warned()).refused(403, "Forbidden")], Class::Forbidden),
+    ] {
+        let mut calls = script![say(&warned(), &sealing()).too_large()];
+        calls.extend(script);
+        let result = World::with(EXPIRES, &everything()).reconcile(&warned(), calls).await;
+        assert_eq!(class_of(&result), Some(class));
+    }
+}
+
+#[tokio::test]
+async fn a_space_that_was_created_full_gets_its_finalizer_and_its_status() {
+    let emptied = without_managed_fields(&fresh());
+    let patch = with(&finalizer(), &json!({"metadata": {"resourceVersion": "101"}}));
+    let held = patched(&emptied, &patch, 102);
+    let script = script![
+        add_finalizer().too_large(),
+        remove_managed_fields(&fresh()),
+        merge_patch(&space_path(), patch).answered(held.clone()),
+        make_namespace().made(NAMESPACE_UID),
+        make_guards(),
+        make_bindings(),
+        say(&held, &provisioned()).too_large(),
+        remove_managed_fields(&held),
+        say(&without_managed_fields(&held), &provisioned()),
+        told("Provisioned"),
+    ];
+    World::with(MADE, &[class()]).reconcile(&fresh(), script).await.unwrap();
+}
+
+/// The API server stores the time of the deletion in a space that has a finalizer.
+#[tokio::test]
+async fn a_space_that_is_too_large_to_be_deleted_is_deleted_without_the_managed_fields() {
+    let mut status = expired(KEPT, false, GONE);
+    status["namespace"] = Value::Null;
+    let kept = said(&sealed(), &status);
+    let removal = |version: &str| delete(&space_path(), &json!({"uid": uid(SPACE), "resourceVersion": version}));
+    let script = script![removal("112").too_large(), remove_managed_fields(&kept), removal("113")];
+    World::with("2026-03-12T08:01:00Z", &[class()]).reconcile(&kept, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_finalizer_whose_removal_does_not_fit_is_removed_without_the_managed_fields() {
+    let removal = |space: &Value| {
+        let version = &space["metadata"]["resourceVersion"];
+        let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": version, "finalizers": []}});
+        merge_patch(&space_path(), patch).answered(space.clone())
+    };
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).refused(404, "NotFound"),
+        removal(&leaving()).too_large(),
+        remove_managed_fields(&leaving()),
+        removal(&without_managed_fields(&leaving())),
+        told("Deleted"),
+    ];
+    World::with(CALM, &[class()]).reconcile(&leaving(), script).await.unwrap();
+}
