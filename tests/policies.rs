@@ -35,14 +35,39 @@ fn each_fails_closed_and_denies() {
     assert!(!policies.is_empty());
     for policy in &policies {
         assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{}", name(policy));
-        let binding = bindings
-            .iter()
-            .find(|binding| binding["spec"]["policyName"] == name(policy))
-            .unwrap_or_else(|| panic!("{} is not bound", name(policy)));
-        assert_eq!((name(binding), &binding["spec"]["validationActions"]), (name(policy), &json!(["Deny"])));
-        assert_eq!(binding["spec"]["paramRef"].is_null(), policy["spec"]["paramKind"].is_null(), "{}", name(policy));
+        assert!(bindings.iter().any(|binding| name(binding) == name(policy)), "{} is not bound", name(policy));
     }
-    assert_eq!(policies.len(), bindings.len());
+    for binding in &bindings {
+        let policy = policies
+            .iter()
+            .find(|policy| binding["spec"]["policyName"] == name(policy))
+            .unwrap_or_else(|| panic!("{} binds no policy", name(binding)));
+        assert!(name(binding).starts_with(name(policy)), "{} binds {}", name(binding), name(policy));
+        assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]), "{}", name(binding));
+        assert_eq!(binding["spec"]["paramRef"].is_null(), policy["spec"]["paramKind"].is_null(), "{}", name(binding));
+    }
+}
+
+/// A release removes the label of the operator, and the workloads stay: the controller of a refused pod retries.
+#[test]
+fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
+    let of_spaces = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
+    let released = json!({"developerspace.dev/released": "true"});
+    let bindings = objects("ValidatingAdmissionPolicyBinding");
+    let mut checked = Vec::new();
+    for policy in objects("ValidatingAdmissionPolicy") {
+        let selector = &policy["spec"]["matchConstraints"]["namespaceSelector"];
+        assert_ne!(selector["matchLabels"], of_spaces, "{} does not apply to released namespaces", name(&policy));
+        let own = bindings.iter().filter(|binding| binding["spec"]["policyName"] == name(&policy));
+        let selected: Vec<&Value> = own.map(|binding| &binding["spec"]["matchResources"]).filter(|selected| !selected.is_null()).collect();
+        if !selected.is_empty() {
+            let both = [&of_spaces, &released].map(|labels| json!({"namespaceSelector": {"matchLabels": labels}}));
+            assert_eq!(selected, [&both[0], &both[1]], "{}", name(&policy));
+            checked.push(name(&policy).to_owned());
+        }
+    }
+    checked.sort();
+    assert_eq!(checked, ["developerspace-cluster-effects", "developerspace-pod-grace"]);
 }
 
 /// kustomize can move the operator to another namespace, but does not rewrite names inside an expression.

@@ -195,7 +195,9 @@ impl AttackSetup {
 
     /// A pod that no node runs, and a Service without pods.
     async fn create_workload(&self) -> Result<()> {
-        self.world.until("to be there", at("ServiceAccount", "alice-lab", "default"), |_| Ok(())).await?;
+        for namespace in ["alice-lab", "left-walled"] {
+            self.world.until("to be there", at("ServiceAccount", namespace, "default"), |_| Ok(())).await?;
+        }
         self.alice.create(&pod("alice-lab", "worker")).await?;
         let metadata = json!({"name": "worker", "namespace": "alice-lab"});
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});
