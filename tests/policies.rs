@@ -1,9 +1,16 @@
-//! Rules for every policy of `config/policy`, whatever its content. `e2e/tests/attack` shows on a real API server which requests the policies refuse.
+//! Rules for every policy of `config/policy`, whatever its content, and the requests of the operator to released namespaces. `e2e/tests/attack`
+//! shows on a real API server which requests the policies refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
-use std::{fs, path::PathBuf};
+use std::{cmp::Reverse, fs, path::PathBuf};
 
+use developerspace_operator::{api::DeveloperSpace, desired::departure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::cel::{
+    KubeCelExt,
+    cel::{Context, Program, Value as Cel},
+};
 use serde_json::{Value, json};
 
 fn files() -> Vec<PathBuf> {
@@ -150,4 +157,130 @@ fn parameters_that_are_not_known_stop_nothing_of_others() {
         let selected = !constraints["objectSelector"].is_null() || !constraints["namespaceSelector"].is_null();
         assert!(ours || selected, "{} matches objects of others", name(policy));
     }
+}
+
+/// The validations of a policy with their messages. Each variable is replaced by its expression, because variables that are not used are not
+/// evaluated.
+struct Validations(Vec<(Program, String)>);
+
+impl Validations {
+    fn of(policy: &str) -> Self {
+        let policies = objects("ValidatingAdmissionPolicy");
+        let spec = &policies.iter().find(|found| name(found) == policy).unwrap()["spec"];
+        let mut variables: Vec<(String, String)> = Vec::new();
+        for variable in spec["variables"].as_array().unwrap() {
+            let expression = expanded(&variable["expression"], &variables);
+            variables.push((format!("variables.{}", variable["name"].as_str().unwrap()), expression));
+            // The name of a variable may begin with the name of another one.
+            variables.sort_by_key(|(name, _)| Reverse(name.len()));
+        }
+        let validation = |validation: &Value| {
+            let program = Program::compile(&expanded(&validation["expression"], &variables)).unwrap();
+            (program, validation["message"].as_str().unwrap().to_owned())
+        };
+        Self(spec["validations"].as_array().unwrap().iter().map(validation).collect())
+    }
+
+    /// Returns the messages of the validations that refuse the request, whatever the permissions of the caller.
+    fn refusals(&self, (operation, resource): (&str, &str), before: &Value, after: &Value) -> Vec<&str> {
+        let request = json!({
+            "operation": operation, "name": before["metadata"]["name"], "namespace": "", "resource": {"group": "", "version": "v1", "resource": resource},
+            "userInfo": {"username": "system:serviceaccount:robots:worker"},
+        });
+        let mut context = Context::default().with_all();
+        for (variable, value) in [("request", &request), ("object", after), ("oldObject", before), ("namespaceObject", &Value::Null)] {
+            context.add_variable(variable, value).unwrap();
+        }
+        let holds = |program: &Program| match program.execute(&context).unwrap() {
+            Cel::Bool(holds) => holds,
+            other => panic!("the result is {other:?}"),
+        };
+        self.0.iter().filter(|(program, _)| !holds(program)).map(|(_, message)| message.as_str()).collect()
+    }
+}
+
+fn expanded(expression: &Value, variables: &[(String, String)]) -> String {
+    let expression = expression.as_str().unwrap().to_owned();
+    variables.iter().fold(expression, |text, (variable, value)| text.replace(variable.as_str(), &format!("({value})")))
+}
+
+/// The object after a merge patch of its metadata.
+fn patched(before: &Value, metadata: &Value) -> Value {
+    let mut after = before.clone();
+    json_patch::merge(&mut after, &json!({"metadata": metadata}));
+    after
+}
+
+/// A namespace that was released from a class that enforces isolation.
+fn released() -> Value {
+    json!({"metadata": {
+        "name": "orchid-lab",
+        "labels": {
+            "developerspace.dev/released": "true", "developerspace.dev/network-enforced": "true", "pod-security.kubernetes.io/enforce": "baseline",
+            "kubernetes.io/metadata.name": "orchid-lab", "theirs": "x",
+        },
+        "annotations": {"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:gardeners", "theirs": "x"},
+    }})
+}
+
+#[test]
+fn the_operator_only_completes_the_release_of_a_namespace() {
+    const FOREIGN: &str = "this namespace does not belong to a DeveloperSpace, so the developerspace-operator may not write to it";
+    let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
+    for metadata in [
+        json!({"annotations": {"developerspace.dev/adopt": "orchid-lab/space-2"}}),
+        json!({"annotations": {"developerspace.dev/space-uid": "space-2"}}),
+        json!({"annotations": {"developerspace.dev/released-owner": null}}),
+        json!({"annotations": {"developerspace.dev/ttl": "1s"}}),
+        json!({"annotations": {"janitor/ttl": "1s"}}),
+        json!({"annotations": {"theirs": null}}),
+        json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"}}),
+        json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/class": "none-such",
+            "pod-security.kubernetes.io/enforce": "privileged"}}),
+        json!({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}),
+        json!({"labels": {"pod-security.kubernetes.io/enforce": null}}),
+        json!({"labels": {"developerspace.dev/network-enforced": null}}),
+        json!({"labels": {"developerspace.dev/released": null}}),
+        json!({"labels": {"developerspace.dev/released": "false"}}),
+        json!({"labels": {"istio-injection": "disabled"}}),
+        json!({"labels": {"theirs": null}}),
+        json!({"ownerReferences": [{"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "name": "orchid-lab", "uid": "none-such"}]}),
+        json!({"finalizers": ["example.com/hold"]}),
+    ] {
+        let refusals = confined.refusals(("UPDATE", "namespaces"), &released, &patched(&released, &metadata));
+        assert!(refusals.contains(&FOREIGN), "{metadata}: {refusals:?}");
+    }
+    assert_eq!(confined.refusals(("DELETE", "namespaces"), &released, &Value::Null), [FOREIGN]);
+}
+
+#[test]
+fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
+    let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
+    let write = |before: &Value, metadata: &Value| confined.refusals(("UPDATE", "namespaces"), before, &patched(before, metadata));
+    let interrupted = patched(
+        &released,
+        &json!({
+            "labels": {"developerspace.dev/team": "botany"},
+            "annotations": {"developerspace.dev/owner": "Group:gardeners", "developerspace.dev/released-from": null, "developerspace.dev/released-owner": null},
+        }),
+    );
+    let space: DeveloperSpace = serde_json::from_value(json!({
+        "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab", "uid": "space-1"},
+        "spec": {"owner": {"kind": "User", "name": "ada@example.com"}}, "status": {"className": "greenhouse", "conditions": []},
+    }))
+    .unwrap();
+    let live: ObjectMeta = serde_json::from_value(interrupted["metadata"].clone()).unwrap();
+    let rest = departure::release(&space, &live, "2026-03-04T12:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(write(&interrupted, &rest["metadata"]), [""; 0], "{rest}");
+    let offered = patched(&released, &json!({"annotations": {"developerspace.dev/adopt": "orchid-lab/space-2"}}));
+    let adoption = json!({
+        "labels": {
+            "developerspace.dev/released": null, "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab",
+            "developerspace.dev/class": "greenhouse",
+        },
+        "annotations": {"developerspace.dev/released-from": null, "developerspace.dev/released-owner": null, "developerspace.dev/space-uid": "space-2"},
+    });
+    assert_eq!(write(&offered, &adoption), [""; 0], "an administrator offered it");
+    let end_of_the_offer = json!({"annotations": {"developerspace.dev/adopt": null}});
+    assert_eq!(write(&patched(&offered, &adoption), &end_of_the_offer), [""; 0], "the space has recorded it");
 }
