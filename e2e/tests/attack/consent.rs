@@ -124,7 +124,7 @@ pub async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
     alice.delete(a_space("alice-crowded")).await
 }
 
-/// A user who may delete a `NetworkPolicy` in an enforced namespace closes the namespace by that; only an administrator writes the platform's own
+/// A user who may delete a `NetworkPolicy` in an enforced namespace opens no ingress by that; only an administrator writes the platform's own
 /// policies.
 pub async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
