@@ -1,4 +1,4 @@
-//! Rules for every policy of `config/policy`, whatever its content, and the requests of the operator to released namespaces. `e2e/tests/attack`
+//! Rules for every policy of `config/policy`, whatever its content, and the requests of two accounts that policies confine. `e2e/tests/attack`
 //! shows on a real API server which requests the policies refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
@@ -283,4 +283,61 @@ fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
     assert_eq!(write(&offered, &adoption), [""; 0], "an administrator offered it");
     let end_of_the_offer = json!({"annotations": {"developerspace.dev/adopt": null}});
     assert_eq!(write(&patched(&offered, &adoption), &end_of_the_offer), [""; 0], "the space has recorded it");
+}
+
+#[test]
+fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
+    let confined = Validations::of("developerspace-sweep-confined");
+    let managed = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"});
+    let ttl = json!({"developerspace.dev/ttl": "1s"});
+    for (name, labels, annotations, is_admitted) in [
+        ("orchid-lab", managed.clone(), json!({}), true),
+        ("orchid-lab", json!({}), json!({"developerspace.dev/space-uid": "space-1"}), true),
+        ("note-lab", json!({"team": "botany"}), ttl.clone(), true),
+        ("note-lab", json!({}), json!({"developerspace.dev/expires-at": "2026-03-04T12:00:00Z"}), true),
+        ("note-lab", json!({}), json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}), true),
+        ("note-lab", json!({}), json!({}), false),
+        ("note-lab", managed, json!({}), false),
+        ("note-lab", json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), ttl.clone(), false),
+        ("note-lab", json!({"developerspace.dev/released": "true"}), ttl.clone(), false),
+        ("note-lab", json!({}), json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-lab/space-1"}), false),
+        ("default", json!({}), ttl.clone(), false),
+        ("robots", json!({}), ttl.clone(), false),
+        ("kube-system", json!({}), ttl.clone(), false),
+        ("openshift-dns", json!({}), ttl, false),
+    ] {
+        let namespace = json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}});
+        let refusals = confined.refusals(("DELETE", "namespaces"), &namespace, &Value::Null);
+        assert_eq!(refusals.is_empty(), is_admitted, "{namespace}: {refusals:?}");
+    }
+    let bare = json!({"metadata": {"name": "note-lab"}});
+    assert_eq!(confined.refusals(("DELETE", "namespaces"), &bare, &Value::Null).len(), 1, "it requests no expiry");
+}
+
+#[test]
+fn the_account_of_a_sweep_changes_no_access() {
+    let confined = Validations::of("developerspace-sweep-confined");
+    let owner = json!({"kind": "User", "name": "ada@example.com"});
+    let full =
+        json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
+    let sealed = json!({"conditions": [{"type": "Expired", "status": "True"}], "expiresAt": "2026-03-04T12:00:00Z"});
+    for (before, change, is_admitted) in [
+        (&full, sealed.clone(), true),
+        (&full, json!({"namespace": null}), true),
+        (&json!({"className": "greenhouse"}), json!({"owner": owner}), true),
+        (&json!({}), sealed, true),
+        (&full, json!({"className": "walled"}), false),
+        (&full, json!({"className": null}), false),
+        (&json!({}), json!({"className": "walled"}), false),
+        (&full, json!({"owner": {"name": "kim@example.com"}}), false),
+        (&full, json!({"owner": null}), false),
+        (&full, json!({"namespace": {"uid": "namespace-2"}}), false),
+        (&json!({}), json!({"namespace": {"name": "orchid-lab", "uid": "namespace-2"}}), false),
+    ] {
+        let space = |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "status": status});
+        let mut after = before.clone();
+        json_patch::merge(&mut after, &change);
+        let refusals = confined.refusals(("UPDATE", "developerspaces"), &space(before), &space(&after));
+        assert_eq!(refusals.is_empty(), is_admitted, "{change}: {refusals:?}");
+    }
 }

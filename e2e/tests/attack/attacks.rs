@@ -70,7 +70,7 @@ pub async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let before = bystanders(admin).await?;
     let (table, bindings) = (read_attacks()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
-    ensure!(bindings.len() == 20, "there are {} bindings", bindings.len());
+    ensure!(bindings.len() == 21, "there are {} bindings", bindings.len());
     for name in bindings.iter().map(name_of) {
         let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
         let mut kept = admin.get(binding).await?;
