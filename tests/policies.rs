@@ -1,10 +1,19 @@
-//! Rules for every policy of `config/policy`, whatever its content. `e2e/tests/attack` shows on a real API server which requests the policies refuse.
+//! Rules for every policy of `config/policy`, whatever its content, and the requests of two accounts that policies confine. `e2e/tests/attack`
+//! shows on a real API server which requests the policies refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
-use std::{fs, path::PathBuf};
+use std::{cmp::Reverse, fs, path::PathBuf};
 
-use developerspace_operator::api::conditions::MAX_MESSAGE_BYTES;
+use developerspace_operator::{
+    api::{DeveloperSpace, conditions::MAX_MESSAGE_BYTES},
+    desired::departure,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::cel::{
+    KubeCelExt,
+    cel::{Context, Program, Value as Cel},
+};
 use serde_json::{Value, json};
 
 fn files() -> Vec<PathBuf> {
@@ -36,14 +45,39 @@ fn each_fails_closed_and_denies() {
     assert!(!policies.is_empty());
     for policy in &policies {
         assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{}", name(policy));
-        let binding = bindings
-            .iter()
-            .find(|binding| binding["spec"]["policyName"] == name(policy))
-            .unwrap_or_else(|| panic!("{} is not bound", name(policy)));
-        assert_eq!((name(binding), &binding["spec"]["validationActions"]), (name(policy), &json!(["Deny"])));
-        assert_eq!(binding["spec"]["paramRef"].is_null(), policy["spec"]["paramKind"].is_null(), "{}", name(policy));
+        assert!(bindings.iter().any(|binding| name(binding) == name(policy)), "{} is not bound", name(policy));
     }
-    assert_eq!(policies.len(), bindings.len());
+    for binding in &bindings {
+        let policy = policies
+            .iter()
+            .find(|policy| binding["spec"]["policyName"] == name(policy))
+            .unwrap_or_else(|| panic!("{} binds no policy", name(binding)));
+        assert!(name(binding).starts_with(name(policy)), "{} binds {}", name(binding), name(policy));
+        assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]), "{}", name(binding));
+        assert_eq!(binding["spec"]["paramRef"].is_null(), policy["spec"]["paramKind"].is_null(), "{}", name(binding));
+    }
+}
+
+/// A release removes the label of the operator, and the workloads stay: the controller of a refused pod retries.
+#[test]
+fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
+    let of_spaces = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
+    let released = json!({"developerspace.dev/released": "true"});
+    let bindings = objects("ValidatingAdmissionPolicyBinding");
+    let mut checked = Vec::new();
+    for policy in objects("ValidatingAdmissionPolicy") {
+        let selector = &policy["spec"]["matchConstraints"]["namespaceSelector"];
+        assert_ne!(selector["matchLabels"], of_spaces, "{} does not apply to released namespaces", name(&policy));
+        let own = bindings.iter().filter(|binding| binding["spec"]["policyName"] == name(&policy));
+        let selected: Vec<&Value> = own.map(|binding| &binding["spec"]["matchResources"]).filter(|selected| !selected.is_null()).collect();
+        if !selected.is_empty() {
+            let both = [&of_spaces, &released].map(|labels| json!({"namespaceSelector": {"matchLabels": labels}}));
+            assert_eq!(selected, [&both[0], &both[1]], "{}", name(&policy));
+            checked.push(name(&policy).to_owned());
+        }
+    }
+    checked.sort();
+    assert_eq!(checked, ["developerspace-cluster-effects", "developerspace-pod-grace"]);
 }
 
 /// kustomize can move the operator to another namespace, but does not rewrite names inside an expression.
@@ -154,5 +188,188 @@ fn parameters_that_are_not_known_stop_nothing_of_others() {
         let ours = rules.iter().all(|rule| rule["apiGroups"] == json!(["developerspace.dev"]));
         let selected = !constraints["objectSelector"].is_null() || !constraints["namespaceSelector"].is_null();
         assert!(ours || selected, "{} matches objects of others", name(policy));
+    }
+}
+
+/// The validations of a policy with their messages. Each variable is replaced by its expression, because variables that are not used are not
+/// evaluated.
+struct Validations(Vec<(Program, String)>);
+
+impl Validations {
+    fn of(policy: &str) -> Self {
+        let policies = objects("ValidatingAdmissionPolicy");
+        let spec = &policies.iter().find(|found| name(found) == policy).unwrap()["spec"];
+        let mut variables: Vec<(String, String)> = Vec::new();
+        for variable in spec["variables"].as_array().unwrap() {
+            let expression = expanded(&variable["expression"], &variables);
+            variables.push((format!("variables.{}", variable["name"].as_str().unwrap()), expression));
+            // The name of a variable may begin with the name of another one.
+            variables.sort_by_key(|(name, _)| Reverse(name.len()));
+        }
+        let validation = |validation: &Value| {
+            let program = Program::compile(&expanded(&validation["expression"], &variables)).unwrap();
+            (program, validation["message"].as_str().unwrap().to_owned())
+        };
+        Self(spec["validations"].as_array().unwrap().iter().map(validation).collect())
+    }
+
+    /// Returns the messages of the validations that refuse the request, whatever the permissions of the caller.
+    fn refusals(&self, (operation, resource): (&str, &str), before: &Value, after: &Value) -> Vec<&str> {
+        let request = json!({
+            "operation": operation, "name": before["metadata"]["name"], "namespace": "", "resource": {"group": "", "version": "v1", "resource": resource},
+            "userInfo": {"username": "system:serviceaccount:robots:worker"},
+        });
+        let mut context = Context::default().with_all();
+        for (variable, value) in [("request", &request), ("object", after), ("oldObject", before), ("namespaceObject", &Value::Null)] {
+            context.add_variable(variable, value).unwrap();
+        }
+        let holds = |program: &Program| match program.execute(&context).unwrap() {
+            Cel::Bool(holds) => holds,
+            other => panic!("the result is {other:?}"),
+        };
+        self.0.iter().filter(|(program, _)| !holds(program)).map(|(_, message)| message.as_str()).collect()
+    }
+}
+
+fn expanded(expression: &Value, variables: &[(String, String)]) -> String {
+    let expression = expression.as_str().unwrap().to_owned();
+    variables.iter().fold(expression, |text, (variable, value)| text.replace(variable.as_str(), &format!("({value})")))
+}
+
+/// The object after a merge patch of its metadata.
+fn patched(before: &Value, metadata: &Value) -> Value {
+    let mut after = before.clone();
+    json_patch::merge(&mut after, &json!({"metadata": metadata}));
+    after
+}
+
+/// A namespace that was released from a class that enforces isolation.
+fn released() -> Value {
+    json!({"metadata": {
+        "name": "orchid-lab",
+        "labels": {
+            "developerspace.dev/released": "true", "developerspace.dev/network-enforced": "true", "pod-security.kubernetes.io/enforce": "baseline",
+            "kubernetes.io/metadata.name": "orchid-lab", "theirs": "x",
+        },
+        "annotations": {"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:gardeners", "theirs": "x"},
+    }})
+}
+
+#[test]
+fn the_operator_only_completes_the_release_of_a_namespace() {
+    const FOREIGN: &str = "this namespace does not belong to a DeveloperSpace, so the developerspace-operator may not write to it";
+    let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
+    for metadata in [
+        json!({"annotations": {"developerspace.dev/adopt": "orchid-lab/space-2"}}),
+        json!({"annotations": {"developerspace.dev/space-uid": "space-2"}}),
+        json!({"annotations": {"developerspace.dev/released-owner": null}}),
+        json!({"annotations": {"developerspace.dev/ttl": "1s"}}),
+        json!({"annotations": {"janitor/ttl": "1s"}}),
+        json!({"annotations": {"theirs": null}}),
+        json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"}}),
+        json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/class": "none-such",
+            "pod-security.kubernetes.io/enforce": "privileged"}}),
+        json!({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}),
+        json!({"labels": {"pod-security.kubernetes.io/enforce": null}}),
+        json!({"labels": {"developerspace.dev/network-enforced": null}}),
+        json!({"labels": {"developerspace.dev/released": null}}),
+        json!({"labels": {"developerspace.dev/released": "false"}}),
+        json!({"labels": {"istio-injection": "disabled"}}),
+        json!({"labels": {"theirs": null}}),
+        json!({"ownerReferences": [{"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "name": "orchid-lab", "uid": "none-such"}]}),
+        json!({"finalizers": ["example.com/hold"]}),
+    ] {
+        let refusals = confined.refusals(("UPDATE", "namespaces"), &released, &patched(&released, &metadata));
+        assert!(refusals.contains(&FOREIGN), "{metadata}: {refusals:?}");
+    }
+    assert_eq!(confined.refusals(("DELETE", "namespaces"), &released, &Value::Null), [FOREIGN]);
+}
+
+#[test]
+fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
+    let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
+    let write = |before: &Value, metadata: &Value| confined.refusals(("UPDATE", "namespaces"), before, &patched(before, metadata));
+    let interrupted = patched(
+        &released,
+        &json!({
+            "labels": {"developerspace.dev/team": "botany"},
+            "annotations": {"developerspace.dev/owner": "Group:gardeners", "developerspace.dev/released-from": null, "developerspace.dev/released-owner": null},
+        }),
+    );
+    let space: DeveloperSpace = serde_json::from_value(json!({
+        "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab", "uid": "space-1"},
+        "spec": {"owner": {"kind": "User", "name": "ada@example.com"}}, "status": {"className": "greenhouse", "conditions": []},
+    }))
+    .unwrap();
+    let live: ObjectMeta = serde_json::from_value(interrupted["metadata"].clone()).unwrap();
+    let rest = departure::release(&space, &live, "2026-03-04T12:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(write(&interrupted, &rest["metadata"]), [""; 0], "{rest}");
+    let offered = patched(&released, &json!({"annotations": {"developerspace.dev/adopt": "orchid-lab/space-2"}}));
+    let adoption = json!({
+        "labels": {
+            "developerspace.dev/released": null, "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab",
+            "developerspace.dev/class": "greenhouse",
+        },
+        "annotations": {"developerspace.dev/released-from": null, "developerspace.dev/released-owner": null, "developerspace.dev/space-uid": "space-2"},
+    });
+    assert_eq!(write(&offered, &adoption), [""; 0], "an administrator offered it");
+    let end_of_the_offer = json!({"annotations": {"developerspace.dev/adopt": null}});
+    assert_eq!(write(&patched(&offered, &adoption), &end_of_the_offer), [""; 0], "the space has recorded it");
+}
+
+#[test]
+fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
+    let confined = Validations::of("developerspace-sweep-confined");
+    let managed = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"});
+    let ttl = json!({"developerspace.dev/ttl": "1s"});
+    for (name, labels, annotations, is_admitted) in [
+        ("orchid-lab", managed.clone(), json!({}), true),
+        ("orchid-lab", json!({}), json!({"developerspace.dev/space-uid": "space-1"}), true),
+        ("note-lab", json!({"team": "botany"}), ttl.clone(), true),
+        ("note-lab", json!({}), json!({"developerspace.dev/expires-at": "2026-03-04T12:00:00Z"}), true),
+        ("note-lab", json!({}), json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}), true),
+        ("note-lab", json!({}), json!({}), false),
+        ("note-lab", managed, json!({}), false),
+        ("note-lab", json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), ttl.clone(), false),
+        ("note-lab", json!({"developerspace.dev/released": "true"}), ttl.clone(), false),
+        ("note-lab", json!({}), json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-lab/space-1"}), false),
+        ("default", json!({}), ttl.clone(), false),
+        ("robots", json!({}), ttl.clone(), false),
+        ("kube-system", json!({}), ttl.clone(), false),
+        ("openshift-dns", json!({}), ttl, false),
+    ] {
+        let namespace = json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}});
+        let refusals = confined.refusals(("DELETE", "namespaces"), &namespace, &Value::Null);
+        assert_eq!(refusals.is_empty(), is_admitted, "{namespace}: {refusals:?}");
+    }
+    let bare = json!({"metadata": {"name": "note-lab"}});
+    assert_eq!(confined.refusals(("DELETE", "namespaces"), &bare, &Value::Null).len(), 1, "it requests no expiry");
+}
+
+#[test]
+fn the_account_of_a_sweep_changes_no_access() {
+    let confined = Validations::of("developerspace-sweep-confined");
+    let owner = json!({"kind": "User", "name": "ada@example.com"});
+    let full =
+        json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
+    let sealed = json!({"conditions": [{"type": "Expired", "status": "True"}], "expiresAt": "2026-03-04T12:00:00Z"});
+    for (before, change, is_admitted) in [
+        (&full, sealed.clone(), true),
+        (&full, json!({"namespace": null}), true),
+        (&json!({"className": "greenhouse"}), json!({"owner": owner}), true),
+        (&json!({}), sealed, true),
+        (&full, json!({"className": "walled"}), false),
+        (&full, json!({"className": null}), false),
+        (&json!({}), json!({"className": "walled"}), false),
+        (&full, json!({"owner": {"name": "kim@example.com"}}), false),
+        (&full, json!({"owner": null}), false),
+        (&full, json!({"namespace": {"uid": "namespace-2"}}), false),
+        (&json!({}), json!({"namespace": {"name": "orchid-lab", "uid": "namespace-2"}}), false),
+    ] {
+        let space = |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "status": status});
+        let mut after = before.clone();
+        json_patch::merge(&mut after, &change);
+        let refusals = confined.refusals(("UPDATE", "developerspaces"), &space(before), &space(&after));
+        assert_eq!(refusals.is_empty(), is_admitted, "{change}: {refusals:?}");
     }
 }

@@ -5,9 +5,10 @@ use anyhow::{Result, ensure};
 use e2e::{
     binaries, eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, run_concurrently, space, stays, text,
-        uid_of, user,
+        SOON, World, a_namespace, a_space, at, condition, config_map, deployment, ensure_equal, holds, name_of, namespace,
+        run_concurrently, space, stays, text, uid_of, user,
     },
+    mutations::merge,
     scenarios,
 };
 use serde_json::{Value, json};
@@ -38,38 +39,54 @@ fn spec(class: &str, owner: &str) -> Value {
     json!({"className": class, "owner": user(owner), "contact": {"team": "keepers", "email": "keepers@example.com"}})
 }
 
+/// The specs of pods that are refused in the namespace of a space, each with a part of the refusal: by Pod Security, and by one policy each.
+fn refused_pods() -> [(&'static str, Value, &'static str); 3] {
+    let container = json!({"name": "main", "image": "app:1", "securityContext": {"privileged": true}});
+    [
+        ("root", json!({"hostPID": true, "containers": [container]}), "violates PodSecurity"),
+        ("first", json!({"priorityClassName": "system-cluster-critical"}), "must not begin with system-"),
+        ("undying", json!({"terminationGracePeriodSeconds": 315_360_000}), "must be at most 3600"),
+    ]
+}
+
 /// Row 1.
 async fn a_release_admits_no_refused_pod(world: &World) -> Result<()> {
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "podSecurity": {"enforce": "baseline"}});
     world.create_accepted_class("way-out", class).await?;
     world.create_ready_space("alice-exit", spec("way-out", "alice@example.com")).await?;
     let alice = world.actor("alice@example.com").await?;
-    let mut root = e2e::fixtures::deployment("alice-exit", "root", 1);
-    root["spec"]["template"]["spec"]["hostPID"] = json!(true);
-    root["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
-    alice.create(&root).await?;
-    let refused = || async {
-        let sets = world.admin().list("ReplicaSet", "alice-exit").await?;
-        let conditions = sets.first().map(|set| set["status"]["conditions"].to_string()).unwrap_or_default();
-        ensure!(conditions.contains("violates PodSecurity"), "{conditions}");
-        ensure!(world.admin().list("Pod", "alice-exit").await?.is_empty(), "a privileged pod was admitted");
+    for (name, pod, _) in refused_pods() {
+        let mut workload = deployment("alice-exit", name, 1);
+        merge(&mut workload["spec"]["template"]["spec"], &pod);
+        alice.create(&workload).await?;
+    }
+    let no_pods = || async {
+        let pods = world.admin().list("Pod", "alice-exit").await?;
+        ensure!(pods.is_empty(), "admitted: {:?}", pods.iter().map(name_of).collect::<Vec<_>>());
         Ok(())
     };
-    eventually("the pod to be refused", SOON, || async { refused().await.map(Some) }).await?;
+    eventually("the pods to be refused", SOON, || async {
+        let sets = world.admin().list("ReplicaSet", "alice-exit").await?;
+        for (name, _, reason) in refused_pods() {
+            let set = sets.iter().find(|set| set["metadata"]["labels"]["app"] == name);
+            let conditions = set.map(|set| set["status"]["conditions"].to_string()).unwrap_or_default();
+            ensure!(conditions.contains(reason), "{name}: {conditions}");
+        }
+        no_pods().await.map(Some)
+    })
+    .await?;
     alice.patch(a_space("alice-exit"), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     alice.delete(a_space("alice-exit")).await?;
     world.until_gone(a_space("alice-exit")).await?;
     let released = world.admin().get(a_namespace("alice-exit")).await?;
     ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
-    // Its controller tries again at once, and is refused again.
+    // The controllers of all three try again at once, and are refused again.
     let again = json!({"spec": {"template": {"metadata": {"annotations": {"again": "1"}}}}});
-    world.admin().patch(at("Deployment", "alice-exit", "root"), again).await?;
-    stays("no pod to be admitted", QUIET_PERIOD, || async {
-        ensure!(world.admin().list("Pod", "alice-exit").await?.is_empty(), "a privileged pod was admitted");
-        Ok(())
-    })
-    .await
+    for (name, ..) in refused_pods() {
+        world.admin().patch(at("Deployment", "alice-exit", name), again.clone()).await?;
+    }
+    stays("no pod to be admitted", QUIET_PERIOD, no_pods).await
 }
 
 /// Row 2.

@@ -39,9 +39,13 @@ const JANITOR_EXPIRES: &str = "janitor/expires";
 const TWIN_TTL: &str = "k8s-ttl-controller.twin.sh/ttl";
 const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
+/// All annotations that are read.
+const EXPIRY_ANNOTATIONS: [&str; 6] =
+    [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED];
+
 /// Returns true if `annotation` asks for an expiry, readable or not.
 pub(crate) fn is_expiry_annotation(annotation: &str) -> bool {
-    [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
+    EXPIRY_ANNOTATIONS.contains(&annotation)
 }
 
 /// Returns true if a namespace was created for a space, released by one or offered to one: it has the operator's managed-by label, or a key of the
@@ -152,6 +156,13 @@ mod tests {
             let map = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             assert_eq!(strip(requested_expiry(&map, created, compat)), expected, "{annotations:?} {compat:?}");
         }
+    }
+
+    #[test]
+    fn the_admission_policy_has_the_same_annotations() {
+        let policy = include_str!("../../config/policy/sweep-confined.yaml");
+        let list = EXPIRY_ANNOTATIONS.map(|key| format!("'{key}'")).join(", ");
+        assert!(policy.contains(&format!("[{list}]")), "config/policy/sweep-confined.yaml lacks [{list}]");
     }
 
     #[test]

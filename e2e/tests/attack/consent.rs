@@ -5,7 +5,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, a_class, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, rfc3339, space, text, user,
+        SOON, a_class, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, namespace, now, rbac_subject, refusal,
+        rfc3339, role_binding, space, text, user,
     },
 };
 use serde_json::{Value, json};
@@ -123,7 +124,7 @@ pub(crate) async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
     alice.delete(a_space("alice-crowded")).await
 }
 
-/// A user who may delete a `NetworkPolicy` in an enforced namespace closes the namespace by that; only an administrator writes the platform's own
+/// A user who may delete a `NetworkPolicy` in an enforced namespace opens no ingress by that; only an administrator writes the platform's own
 /// policies.
 pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
@@ -135,6 +136,28 @@ pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Re
     world.admin().create(&platform).await?;
     refusal(alice.patch(at("NetworkPolicy", "left-walled", "allow-dns"), json!({"spec": {"ingress": [{}]}})).await)?;
     alice.delete(at("NetworkPolicy", "left-walled", "allow-dns")).await
+}
+
+/// The operator completes a release that was interrupted, and changes nothing else about the namespace.
+pub async fn a_release_can_be_completed(setup: &AttackSetup) -> Result<()> {
+    let AttackSetup { world, thief, .. } = setup;
+    let labels = json!({"developerspace.dev/released": "true", "developerspace.dev/team": "payments"});
+    let annotations = json!({"developerspace.dev/owner": "User:erin@example.com", "openshift.io/requester": "erin@example.com"});
+    world.admin().create(&namespace("left-early", labels, annotations)).await?;
+    world.admin().create(&role_binding("left-early", "developerspace-owner", "edit", &rbac_subject("User", "erin@example.com"))).await?;
+    thief.delete(at("RoleBinding", "left-early", "developerspace-owner")).await?;
+    let rest = json!({"metadata": {
+        "labels": {"developerspace.dev/released": "true", "developerspace.dev/team": null},
+        "annotations": {
+            "developerspace.dev/owner": null, "openshift.io/requester": null,
+            "developerspace.dev/released-from": "left-early/gone", "developerspace.dev/released-owner": "User:erin@example.com",
+        },
+    }});
+    thief.patch(a_namespace("left-early"), rest).await?;
+    let back = json!({"metadata": {"labels": {"developerspace.dev/team": "payments"}}});
+    let sentence = refusal(thief.patch(a_namespace("left-early"), back).await)?;
+    ensure!(sentence.contains("does not belong to a DeveloperSpace"), "{sentence}");
+    Ok(())
 }
 
 /// An administrator sets the external IPs of a Service. Its owner may change the rest of it, and add no address.

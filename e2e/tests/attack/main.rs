@@ -34,6 +34,7 @@ async fn attack() -> Result<()> {
         consent::metadata_is_bounded,
         consent::lists_are_bounded,
         consent::an_enforced_network_can_be_closed,
+        consent::a_release_can_be_completed,
         consent::an_administrator_sets_external_addresses,
         consent::owners_without_other_rights_reach_their_own_space,
         consent::built_in_roles_only_read_spaces,

@@ -29,6 +29,8 @@ pub(crate) struct AttackSetup {
     pub newcomer: Actor,
     /// An attacker with the operator's own token.
     pub thief: Actor,
+    /// An attacker with the token of the account of a sweep, which `docs/gc.md` describes.
+    pub sweeper: Actor,
 }
 
 /// A class of which any user here may have many spaces.
@@ -91,10 +93,11 @@ impl AttackSetup {
         world.cluster().kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok()?;
         let thief = operator::write_kubeconfig(world.cluster(), "thief", None).await?;
         let thief = Actor::new(kubeconfig::client(&thief).await?);
+        let sweeper = Actor::new(kubeconfig::client(&world.create_documented_sweeper().await?).await?);
         let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| format!("{name}@example.com"));
         let (alice, bob, carol, dave) =
             (world.actor(&alice).await?, world.actor(&bob).await?, world.actor(&carol).await?, world.actor(&dave).await?);
-        let setup = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief };
+        let setup = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief, sweeper };
         setup.create_objects().await?;
         Ok(setup)
     }
@@ -107,6 +110,7 @@ impl AttackSetup {
             "pipeline" => Ok(&self.pipeline),
             "newcomer" => Ok(&self.newcomer),
             "thief" => Ok(&self.thief),
+            "sweeper" => Ok(&self.sweeper),
             "admin" => Ok(self.world.admin()),
             other => bail!("nobody here is called {other}"),
         }
@@ -203,7 +207,9 @@ impl AttackSetup {
 
     /// A pod that no node runs, and a Service without pods.
     async fn create_workload(&self) -> Result<()> {
-        self.world.until("to be there", at("ServiceAccount", "alice-lab", "default"), |_| Ok(())).await?;
+        for namespace in ["alice-lab", "left-walled"] {
+            self.world.until("to be there", at("ServiceAccount", namespace, "default"), |_| Ok(())).await?;
+        }
         self.alice.create(&pod("alice-lab", "worker")).await?;
         let metadata = json!({"name": "worker", "namespace": "alice-lab"});
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});

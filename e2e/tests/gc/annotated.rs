@@ -1,11 +1,10 @@
 //! The account of docs/gc.md: it deletes due spaces and annotated namespaces, and changes nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use e2e::{
-    binaries,
     fixtures::{
         Actor, World, a_namespace, a_space, binding, cluster_wide, condition, expires_at, holds, name_of, namespace, now, refusal,
         sleep_until, user,
@@ -18,7 +17,7 @@ use crate::{ensure_exit, results};
 
 pub(crate) async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     let admin = world.admin();
-    let sweeper = create_documented_account(world).await?;
+    let sweeper = world.create_documented_sweeper().await?;
     let expires = |when: &str| json!({"developerspace.dev/expires-at": when});
     let ttl = |ttl: &str| json!({"developerspace.dev/ttl": ttl});
     let expiring = [("note-past", expires("2020-01-01T00:00:00Z")), ("note-short", ttl("1s"))];
@@ -88,16 +87,6 @@ async fn sweep_annotated(kubeconfig: &Path, more: &[&str]) -> Result<(Vec<String
     Ok((named("done"), named("failed")))
 }
 
-/// The account of docs/gc.md, created from the manifest on that page.
-async fn create_documented_account(world: &World) -> Result<PathBuf> {
-    let page = std::fs::read_to_string(binaries::repository().join("docs/gc.md"))?;
-    let manifest = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).context("docs/gc.md has no manifest")?;
-    let file = world.cluster().dir().join("sweeper.yaml");
-    std::fs::write(&file, manifest)?;
-    world.cluster().kubectl(&["apply", "-f", &file.to_string_lossy()]).await?.ok()?;
-    world.kubeconfig_of("developerspace-gc-annotated", operator::NAMESPACE).await
-}
-
 /// `config/self-service` allows every account to change the spaces that it owns. The sweeper owns none.
 async fn ensure_account_changes_no_space(world: &World, sweeper: &Path) -> Result<()> {
     let accounts = binding("Group", "system:serviceaccounts:developerspace-system", "developerspace-owner");
@@ -111,7 +100,7 @@ async fn ensure_account_changes_no_space(world: &World, sweeper: &Path) -> Resul
 
 /// The policies allow every step of a space's end to the documented account.
 pub(crate) async fn the_documented_account_may_delete_due_spaces(world: &World) -> Result<()> {
-    let sweeper = create_documented_account(world).await?;
+    let sweeper = world.create_documented_sweeper().await?;
     world.create_accepted_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;
     let spec = |ttl: &str| json!({"className": "fleeting", "owner": user("tilda@example.com"), "ttl": ttl});
     let due = world.create_ready_space("tilda-due", spec("45s")).await?;
