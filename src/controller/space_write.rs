@@ -18,7 +18,7 @@ use crate::{
 ///
 /// A second request is based on the same decision: the removal has the resourceVersion of `seen` as its precondition, and changes nothing else. If
 /// another client writes the space in between, the removal or the second request conflicts, as the first one would have.
-pub async fn write_space<T, F>(io: &Io, seen: &ObjectMeta, send: impl Fn(Option<String>) -> F) -> Result<T, kube::Error>
+pub(crate) async fn write_space<T, F>(io: &Io, seen: &ObjectMeta, send: impl Fn(Option<String>) -> F) -> Result<T, kube::Error>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {

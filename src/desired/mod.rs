@@ -17,7 +17,7 @@ pub(crate) mod class_validation;
 pub mod contact;
 pub(crate) mod credential_lifetime;
 pub(crate) mod deletion_limit;
-pub(crate) mod departure;
+pub mod departure;
 pub mod desire;
 pub mod diff;
 pub mod expiry;

@@ -107,12 +107,11 @@ impl Watchdog {
     pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
         inner.failing.remove(&space);
-        let before = match expiry {
-            Some(expiry) => inner.by_space.insert(space, expiry),
-            None => {
-                inner.blocked.remove(&space);
-                inner.by_space.remove(&space)
-            }
+        let before = if let Some(expiry) = expiry {
+            inner.by_space.insert(space, expiry)
+        } else {
+            inner.blocked.remove(&space);
+            inner.by_space.remove(&space)
         };
         if before == expiry {
             return;
@@ -264,10 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
+    fn a_blocked_end_is_overdue_and_no_work_yields_to_it() {
         let dog = Watchdog::default();
         dog.record_response(None);
-        let is_refused = || {
+        let is_blocked = || {
             let ages = dog.ages(at(170));
             assert_eq!((ages.overdue, ages.unprocessed, ages.working()), (Duration::from_secs(70), Duration::ZERO, Ok(())));
             assert!(!dog.is_behind(at(170), 0));

@@ -4,15 +4,15 @@ use developerspace_operator::controller::worker::is_logged;
 
 use super::{support::api_server::play, *};
 
-pub const KEPT: &str =
+pub(crate) const KEPT: &str =
     "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
-pub const GONE: &str = "2026-03-09T08:01:00Z";
+pub(crate) const GONE: &str = "2026-03-09T08:01:00Z";
 
 fn seal() -> Call {
     say(&warned(), &expired(&being_deleted(), true, EXPIRES))
 }
 
-pub fn delete_namespace() -> Call {
+pub(crate) fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
@@ -162,7 +162,7 @@ fn renewed() -> (Value, Value) {
 }
 
 /// The calls after a seal that came after a renewal, which counts.
-pub fn renewed_in_between() -> Vec<Step> {
+pub(crate) fn renewed_in_between() -> Vec<Step> {
     let (renewed, status) = renewed();
     let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
     script![get(&space_path()).answered(renewed.clone()), live, written, say(&renewed, &status), told("Renewed")]

@@ -107,7 +107,7 @@ pub(crate) fn delete(path: &str, preconditions: &Value) -> Call {
 }
 
 /// The removal of the managed fields of `space`, which leaves the other fields unchanged.
-pub fn remove_managed_fields(space: &Value) -> Call {
+pub(crate) fn remove_managed_fields(space: &Value) -> Call {
     let metadata = &space["metadata"];
     let patch = json!({"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "managedFields": [{}]}});
     merge_patch(&objects::space_path(), patch).answered(objects::without_managed_fields(space))
@@ -200,7 +200,7 @@ impl Call {
     }
 
     /// Sets the response to the refusal of etcd to store an object of that size.
-    pub fn too_large(self) -> Self {
+    pub(crate) fn too_large(self) -> Self {
         self.refused_with(500, "InternalError", "etcdserver: request is too large")
     }
 

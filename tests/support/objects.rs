@@ -69,7 +69,7 @@ pub(crate) fn patched(base: &Value, patch: &Value, version: u64) -> Value {
 }
 
 /// `space` at the next version, after its managed fields were removed.
-pub fn without_managed_fields(space: &Value) -> Value {
+pub(crate) fn without_managed_fields(space: &Value) -> Value {
     let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     patched(space, &json!({"metadata": {"managedFields": null}}), version + 1)
 }

@@ -139,7 +139,7 @@ pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Re
 }
 
 /// The operator completes a release that was interrupted, and changes nothing else about the namespace.
-pub async fn a_release_can_be_completed(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn a_release_can_be_completed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, thief, .. } = setup;
     let labels = json!({"developerspace.dev/released": "true", "developerspace.dev/team": "payments"});
     let annotations = json!({"developerspace.dev/owner": "User:erin@example.com", "openshift.io/requester": "erin@example.com"});

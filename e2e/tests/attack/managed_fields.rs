@@ -55,7 +55,7 @@ async fn add_managed_fields_entry(setup: &AttackSetup, target: At<'_>, owned: &V
 }
 
 /// An owner leaves no room for the warning, then none for the seal, and then none for the deletion of the space. The space ends on time.
-pub async fn a_full_space_ends_on_time(setup: &AttackSetup) -> Result<()> {
+pub(crate) async fn a_full_space_ends_on_time(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let name = "alice-full";
     alice.create(&space(name, json!({"className": FLEETING, "owner": user("alice@example.com")}))).await?;

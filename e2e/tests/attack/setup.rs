@@ -37,10 +37,10 @@ pub(crate) struct AttackSetup {
 pub(crate) const CLASS: &str = "lab";
 
 /// A class whose spaces end after a minute.
-pub const FLEETING: &str = "fleeting";
+pub(crate) const FLEETING: &str = "fleeting";
 
 /// The time between the warning and the end in that class.
-pub const FLEETING_WARNING: TimeDelta = TimeDelta::seconds(20);
+pub(crate) const FLEETING_WARNING: TimeDelta = TimeDelta::seconds(20);
 
 impl AttackSetup {
     pub(crate) async fn start() -> Result<Self> {
