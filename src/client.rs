@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder, retry::RetryPolicy},
+    client::{Body, ClientBuilder, DynBody, retry::RetryPolicy},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{
@@ -21,6 +21,7 @@ use crate::{
     impersonation,
     metrics::Metrics,
     runtime::{recent_writes::RecentWrites, watchdog::Watchdog},
+    small_pages::SmallPages,
 };
 
 /// The longest time for a response. It is above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is not a failure.
@@ -65,15 +66,21 @@ pub struct Listeners {
     pub writes: Arc<RecentWrites>,
 }
 
-/// Returns a client for the cluster of the environment. `listeners` are notified of each response.
+/// Returns a client for the cluster of the environment. `listeners` are notified of each response. The bytes of a page of a list are bounded: the
+/// operator reads the objects of all tenants, under a memory limit.
 pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
     let config = Config::infer().await.map_err(Error::Infer)?;
-    for_config(config, listeners, concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")))
+    let builder = builder(config, listeners, concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")))?;
+    Ok(builder.with_layer(&tower::layer::layer_fn(SmallPages::new)).build())
 }
 
 /// Returns a client for the cluster of `config`, with the operator's time-outs and retries, and with `agent` as its name in audit logs. A read
 /// time-out in `config` is kept.
-pub(crate) fn for_config(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
+pub(crate) fn for_config(config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
+    Ok(builder(config, listeners, agent)?.build())
+}
+
+fn builder(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<ClientBuilder<impl Stack>, Error> {
     config.read_timeout = config.read_timeout.or(Some(READ_TIMEOUT));
     config.reset_reader_on_write = true;
     config.default_retry = false;
@@ -82,8 +89,18 @@ pub(crate) fn for_config(mut config: Config, listeners: Listeners, agent: &'stat
     let retry = Retry::new().map_err(Error::Retry)?;
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
     let listen = tower::layer::layer_fn(move |inner| Listen { inner, listeners: listeners.clone() });
-    let builder = builder.with_layer(&listen).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
-    Ok(builder.build())
+    Ok(builder.with_layer(&listen).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry)))
+}
+
+/// The layers of a client.
+trait Stack:
+    Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static> + Clone + Send + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static> + Clone + Send + 'static
+{
 }
 
 /// Notifies the listeners of each response of the API server.

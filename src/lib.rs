@@ -23,7 +23,7 @@
 //! | [`plugin`] | `kubectl dspace`, one file or folder for each command |
 //! | [`cli`], [`commands`], [`run`] | the command line and its environment, the commands, the start and shutdown of the controller |
 //! | [`telemetry`] | logging |
-//! | [`client`], [`impersonation`] | the only client of the API server, with its timeouts and retries |
+//! | [`client`], [`impersonation`], [`small_pages`] | the only client of the API server, with its timeouts, retries and bounds |
 //! | [`clock`], [`lock`] | the only reader of the wall clock; locks whose poison is ignored |
 //! | [`installed`] | the CRDs that are installed in the cluster |
 //! | [`health`], [`metrics`], [`serve`] | the endpoints and what they report |
@@ -51,4 +51,5 @@ pub mod plugin;
 pub mod run;
 pub mod runtime;
 mod serve;
+mod small_pages;
 mod telemetry;

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use e2e::{
     audit::AuditEntry,
     eventually,
-    fixtures::{World, a_space, condition, holds, is_observed, space, text, user},
+    fixtures::{Actor, World, a_space, at, condition, holds, is_observed, network_policy, space, text, user},
     operator::USER,
     webhook::BrokenWebhook,
 };
@@ -21,6 +21,8 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Mutex};
 
 const LARGE_SPACES: usize = 300;
 const CONNECTIONS: usize = 900;
+const PEERS_OF_A_RULE: usize = 125_000;
+const RULES: usize = 3;
 
 /// Nearly the maximum size of annotations that the API server accepts.
 const ANNOTATION_BYTES: usize = 190_000;
@@ -37,6 +39,11 @@ async fn large_spaces_and_open_connections_stay_within_the_memory_limit() -> Res
     let manifest = std::fs::read_to_string(e2e::binaries::repository().join("config/manager/deployment.yaml"))?;
     ensure!(manifest.contains("memory: 256Mi"), "the shipped limit is another by now");
     let world = World::start(&[]).await?;
+    world.create_ready_space("heath-lab", json!({"className": "standard", "owner": user("alice@example.com")})).await?;
+    create_dense_policy(&world.actor("alice@example.com").await?, "heath-lab").await?;
+    // Meanwhile the watch reports each state of the policy. The start below lists it.
+    world.create_ready_space("fern-lab", json!({"className": "standard", "owner": user("hugo@example.com")})).await?;
+    ensure_within_memory_limit(&world).await?;
     world.stop_operator().await?;
     let admin = world.admin();
     // A holder of `assign` created them, or they are older than the policy that bounds metadata.
@@ -58,10 +65,27 @@ async fn large_spaces_and_open_connections_stay_within_the_memory_limit() -> Res
             Ok(())
         })
         .await?;
+    ensure_within_memory_limit(&world).await?;
+    drop(held);
+    Ok(())
+}
+
+async fn ensure_within_memory_limit(world: &World) -> Result<()> {
     world.ensure_operator_ready().await?;
     let peak = world.operator_peak().await?;
     ensure!(peak < MEMORY_LIMIT, "the operator held {} MiB", peak / 1_024 / 1_024);
-    drop(held);
+    Ok(())
+}
+
+/// Creates a policy that takes 1.4 MiB in etcd, seven as JSON, and the memory limit as maps. A request may have 3 MiB.
+async fn create_dense_policy(developer: &Actor, namespace: &str) -> Result<()> {
+    let rule = json!({"from": vec![json!({"podSelector": {}}); PEERS_OF_A_RULE]});
+    developer.create(&network_policy(namespace, "dense", &json!({"podSelector": {}, "ingress": [rule]}))).await?;
+    for _ in 1..RULES {
+        developer
+            .json_patch(at("NetworkPolicy", namespace, "dense"), json!([{"op": "add", "path": "/spec/ingress/-", "value": rule}]))
+            .await?;
+    }
     Ok(())
 }
 

@@ -36,6 +36,10 @@ const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 const SHORTEST_RSA: usize = 2048;
 
+/// The most bytes of a request in PEM that is read. That of an RSA key of 16,384 bits has less than 6 KB, and names of a few bytes each take hundreds
+/// of bytes of memory.
+const MAX_PEM_BYTES: usize = 64 * 1_024;
+
 pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
 pub(super) const END: &str = "-----END CERTIFICATE REQUEST-----";
 
@@ -72,6 +76,9 @@ pub(crate) fn read(pem: &[u8]) -> Option<Content> {
 /// The content of the only block of `pem`. Go skips a block that is not well formed and takes the next one, so exactly one block and nothing else is
 /// accepted.
 fn decoded(pem: &[u8]) -> Option<Vec<u8>> {
+    if pem.len() > MAX_PEM_BYTES {
+        return None;
+    }
     let body = std::str::from_utf8(pem).ok()?.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END)?;
     let body: String = body.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
     STANDARD.decode(body).ok()
@@ -203,6 +210,14 @@ mod tests {
         ] {
             assert_eq!(names(hidden), None);
         }
+    }
+
+    #[test]
+    fn a_request_with_very_many_names_is_not_read() {
+        let pair = tlv(SEQUENCE, &[tlv(OBJECT_IDENTIFIER, &[0x55, 4, 3]), tlv(UTF8_STRING, b"x")].concat());
+        let read = |names: usize| read(with_subject(&tlv(SEQUENCE, &tlv(SET, &pair).repeat(names))).as_bytes());
+        assert_eq!(read(1_000).map(|content| content.common_names.len()), Some(1_000));
+        assert_eq!(read(10_000), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod conditions;
 pub mod crd;
 pub mod duration;
+pub mod excerpt;
 pub mod names;
 pub mod own_fields;
 pub mod partial_read;
@@ -21,9 +22,11 @@ pub mod without_managed_fields;
 mod access;
 #[cfg(test)]
 mod bad_input_tests;
+mod bounded_read;
 mod class_metadata;
 mod developer_space;
 mod own_entries;
+mod resource_wrapper;
 mod schema;
 mod space_class;
 mod space_status;

@@ -3,16 +3,15 @@
 //! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
 //! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
 
-use std::{borrow::Cow, ops::Deref};
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, DeserializeSeed as _, Error as _},
 };
 
-use super::partial_read::{Fields, Reading};
+use super::{
+    partial_read::{Fields, Reading},
+    resource_wrapper::resource_wrapper,
+};
 
 /// An object that is read without its managed fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,51 +29,15 @@ fn unmanaged(key: &str) -> Reading {
     if key == "managedFields" { Reading::Nothing } else { Reading::Whole }
 }
 
-impl<K> Deref for WithoutManagedFields<K> {
-    type Target = K;
-
-    fn deref(&self) -> &K {
-        &self.0
-    }
-}
-
-impl<K: Resource> Resource for WithoutManagedFields<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn metadata_api() -> bool {
-        K::metadata_api()
-    }
-
-    fn kind(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::kind(kind)
-    }
-
-    fn group(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::group(kind)
-    }
-
-    fn version(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::version(kind)
-    }
-
-    fn plural(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::plural(kind)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
-    }
-}
+resource_wrapper!(WithoutManagedFields);
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
-    use kube::core::{ObjectList, PartialObjectMeta};
+    use kube::{
+        Resource as _,
+        core::{ObjectList, PartialObjectMeta},
+    };
     use serde_json::json;
 
     use super::*;

@@ -1,5 +1,5 @@
 //! The part of a watched object that is kept. An object is reduced while it is read, so that not even one page of a list is completely in memory:
-//! managed fields alone would be most of it.
+//! managed fields alone would be most of it. Of an object that tenants can write, only an [`Excerpt`] is read.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use super::{
     trimmed::Trimmed,
 };
 use crate::{
-    api::{DeveloperSpace, own_fields::OwnFields, without_managed_fields::WithoutManagedFields},
+    api::{DeveloperSpace, excerpt::Excerpt, own_fields::OwnFields},
     desired::{
         Child, SeenChild,
         isolation::{PolicyOwner, policy_owner},
@@ -131,10 +131,10 @@ impl Watched for Namespace {
 macro_rules! children {
     ($($kind:ty),*) => {$(
         impl Watched for $kind {
-            type Read = WithoutManagedFields<Self>;
+            type Read = Excerpt<Self>;
             type Kept = SeenChild;
 
-            fn reduce(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
+            fn reduce(Excerpt(read): Excerpt<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
                 let child = Child::from(read);
                 Ok((child.metadata().clone(), child.seen()))
             }
@@ -157,10 +157,10 @@ pub enum SeenPolicy {
 }
 
 impl Watched for NetworkPolicy {
-    type Read = WithoutManagedFields<Self>;
+    type Read = Excerpt<Self>;
     type Kept = SeenPolicy;
 
-    fn reduce(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
+    fn reduce(Excerpt(read): Excerpt<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
         let whose = policy_owner(&read.metadata);
         if whose == PolicyOwner::Ours {
             let child = Child::from(read);

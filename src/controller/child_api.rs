@@ -10,12 +10,12 @@ use k8s_openapi::{
         rbac::v1::RoleBinding,
     },
 };
-use kube::{Api, Client, Resource, api::Patch};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::{Api, Client, Resource, api::Patch, core::Request};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    api::without_managed_fields::WithoutManagedFields,
+    api::excerpt::{DeleteAnswer, Excerpt, Excerpted},
     desired::{Child, ChildKind, Uid},
     runtime::write_params::{delete_params, patch_params, post_params},
 };
@@ -86,36 +86,35 @@ pub(crate) async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>
 }
 
 /// The bounds that requests about all four kinds share.
-trait ChildObject:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
-{
-}
+trait ChildObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + Excerpted + Into<Child> {}
 
 impl<K> ChildObject for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + Excerpted + Into<Child>
 {
 }
 
-fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<WithoutManagedFields<K>> {
+fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<Excerpt<K>> {
     Api::namespaced(client.clone(), namespace)
 }
 
 async fn get_as<K: ChildObject>(client: &Client, namespace: &str, name: &str) -> Result<Option<Child>, kube::Error> {
-    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(object)| object.into()))
+    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(|Excerpt(object)| object.into()))
 }
 
 async fn post_as<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> Result<Child, kube::Error> {
-    let made = api::<K>(client, namespace).create(&post_params(), &WithoutManagedFields(object.clone())).await;
-    made.map(|WithoutManagedFields(object)| object.into())
+    let made = api::<K>(client, namespace).create(&post_params(), &Excerpt(object.clone())).await;
+    made.map(|Excerpt(object)| object.into())
 }
 
 async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
     let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
-    made.map(|WithoutManagedFields(object)| object.into())
+    made.map(|Excerpt(object)| object.into())
 }
 
 async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
-    let answer = api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await?;
-    Ok(answer.left().map(|WithoutManagedFields(object)| object.into()))
+    let request = Request::new(K::url_path(&(), Some(namespace))).delete(name, &delete_params(uid, None));
+    // `Api::delete` would read the whole object.
+    let DeleteAnswer(object) = client.request::<DeleteAnswer<K>>(request.map_err(kube::Error::BuildRequest)?).await?;
+    Ok(object.map(Into::into))
 }

@@ -5,9 +5,11 @@
 use std::borrow::Cow;
 
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
+    core::Request,
 };
+use serde::de::IgnoredAny;
 
 use super::{
     context::Context,
@@ -170,14 +172,17 @@ async fn delete_expired(io: &Io, space: &DeveloperSpace, observed: &Observed, se
 
 /// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.
 pub async fn delete_space(io: &Io, space: &DeveloperSpace) -> Result<bool, Error> {
-    let name = space.name_any();
-    let send = |resource_version: Option<String>| {
-        let params = DeleteParams::default().preconditions(Preconditions { uid: space.uid(), resource_version });
-        let (api, name) = (io.spaces(), name.clone());
-        async move { api.delete(&name, &params).await }
-    };
-    match write_space(io, &space.metadata, send).await {
+    let failed = Error::api(format!("delete DeveloperSpace {}", space.name_any()));
+    match write_space(io, &space.metadata, |resource_version| send_delete(io, space, resource_version)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
-        other => other.map(|_| true).map_err(Error::api(format!("delete DeveloperSpace {name}"))),
+        other => other.map(|()| true).map_err(failed),
     }
+}
+
+/// The response is not read: it contains the managed fields, which the owner can write. `Api::delete` would read all of it.
+async fn send_delete(io: &Io, space: &DeveloperSpace, resource_version: Option<String>) -> Result<(), kube::Error> {
+    let preconditions = Preconditions { uid: space.uid(), resource_version };
+    let params = DeleteParams::default().preconditions(preconditions);
+    let request = Request::new(DeveloperSpace::url_path(&(), None)).delete(&space.name_any(), &params);
+    io.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await.map(|_| ())
 }

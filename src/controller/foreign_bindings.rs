@@ -1,16 +1,23 @@
 //! Reads the RoleBindings that the operator does not manage. A release and a transfer leave them in place.
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Resource, ResourceExt,
+    api::ListParams,
+    core::{ObjectList, Request},
+};
 
 use super::io::Io;
 use crate::{
-    api::{DeveloperSpace, Subject, without_managed_fields::WithoutManagedFields},
-    desired::{foreign_bindings::ForeignBindings, status::Note},
+    api::{DeveloperSpace, Subject, excerpt::Excerpt},
+    desired::{
+        foreign_bindings::{ForeignBindings, ListedBinding},
+        status::Note,
+    },
     runtime::error::Error,
 };
 
-/// The page size of the list. An `admin` of the namespace can make each binding as large as an object may be.
+/// The page size of the list.
 const PAGE_SIZE: u32 = 25;
 
 /// The most bindings that are read.
@@ -18,10 +25,9 @@ const MAX_LISTED_BINDINGS: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
 pub(crate) async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
-    let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE_SIZE));
     loop {
-        let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
+        let page = list(io, namespace, &params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
         read += page.items.len();
         page.items.iter().for_each(|binding| foreign.add(binding));
         let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MAX_LISTED_BINDINGS) else {
@@ -30,6 +36,11 @@ pub(crate) async fn still_bound(io: &Io, namespace: &str) -> Result<String, Erro
         };
         params = params.continue_token(&token);
     }
+}
+
+async fn list(io: &Io, namespace: &str, params: &ListParams) -> Result<ObjectList<Excerpt<ListedBinding>>, kube::Error> {
+    let request = Request::new(RoleBinding::url_path(&(), Some(namespace))).list(params);
+    io.client.request(request.map_err(kube::Error::BuildRequest)?).await
 }
 
 /// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that the operator does not manage.

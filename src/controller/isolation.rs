@@ -6,7 +6,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::{children::restore, context::Context, io::Io};
 use crate::{
-    api::without_managed_fields::WithoutManagedFields,
+    api::excerpt::Excerpt,
     desired::{
         Child, SpecRefusal,
         isolation::{Foreign, OwnPolicy, PolicyOwner, not_admitted, policy_owner},
@@ -14,7 +14,7 @@ use crate::{
     runtime::error::Error,
 };
 
-/// The page size of that list. A developer can make each policy as large as an object may be.
+/// The page size of that list.
 const PAGE_SIZE: u32 = 25;
 
 /// The most foreign policies that are read: the others are counted by the API server.
@@ -48,11 +48,11 @@ struct Listed {
 
 /// Lists the policies in one namespace. After the first [`MAX_LISTED_POLICIES`] foreign ones, the API server counts the rest.
 async fn list(io: &Io, namespace: &str, own: &OwnPolicy) -> Result<Listed, Error> {
-    let api: Api<WithoutManagedFields<NetworkPolicy>> = Api::namespaced(io.client.clone(), namespace);
+    let api: Api<Excerpt<NetworkPolicy>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut altered, mut params) = (Foreign::default(), None, ListParams::default().limit(PAGE_SIZE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
-        for WithoutManagedFields(policy) in page.items {
+        for Excerpt(policy) in page.items {
             if policy_owner(&policy.metadata) == PolicyOwner::Foreign {
                 foreign.add(policy.name_any());
             } else if own.is_altered(&policy) {

@@ -152,7 +152,7 @@ fn is_named(child: &SeenChild, binding: &RoleBinding) -> bool {
 mod tests {
     use serde_json::json;
 
-    use crate::desired::{binding_changes::*, seen_child::MAX_SUBJECTS};
+    use crate::{api::excerpt::MAX_SUBJECTS, desired::binding_changes::*};
 
     fn binding(name: &str, role: &str, users: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =

@@ -51,7 +51,7 @@ pub(crate) fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: 
 }
 
 /// The merge patch (RFC 7386) that releases the namespace `live` of `space`; `None` if an earlier request, whose response was lost, did so.
-pub(crate) fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
+pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let from = format!("{name}/{}", space.metadata.uid.as_deref().unwrap_or_default());
     let is_released = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key)) == Some(&from);

@@ -1,13 +1,13 @@
 //! The RoleBindings of other clients in a namespace, as a part of the message of an Event.
 
-use k8s_openapi::{
-    api::rbac::v1::{RoleBinding, Subject as K8sSubject},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::rbac::v1::Subject as K8sSubject, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde::Deserialize;
 
 use super::child::{ChildKind, is_operator_name};
 use crate::api::{
+    excerpt::{Excerpted, metadata},
     names,
+    partial_read::Reading,
     text::{shorten, some_of},
 };
 
@@ -20,6 +20,32 @@ const MAX_NAMED_SUBJECTS: usize = 3;
 /// The most bytes of the description of one binding.
 const MAX_DESCRIPTION_BYTES: usize = 512;
 
+/// A RoleBinding, as an Event describes it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ListedBinding {
+    metadata: ObjectMeta,
+    subjects: ListedSubjects,
+}
+
+/// The first subjects of a binding, and the number of the others.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ListedSubjects {
+    first: Vec<K8sSubject>,
+    others: usize,
+}
+
+impl Excerpted for ListedBinding {
+    fn reading(field: &str) -> Reading {
+        match field {
+            "metadata" => Reading::Part(metadata),
+            "subjects" => Reading::Counted(MAX_NAMED_SUBJECTS),
+            _ => Reading::Nothing,
+        }
+    }
+}
+
 /// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the namespace can make any number of
 /// them, each as large as an object may be.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +56,7 @@ pub(crate) struct ForeignBindings {
 
 impl ForeignBindings {
     /// Adds a binding, unless the operator manages it.
-    pub(crate) fn add(&mut self, binding: &RoleBinding) {
+    pub(crate) fn add(&mut self, binding: &ListedBinding) {
         if is_ours(&binding.metadata) {
             return;
         }
@@ -62,14 +88,14 @@ fn is_ours(binding: &ObjectMeta) -> bool {
 }
 
 /// The binding as text, with its name escaped as those of its subjects are.
-fn with_subjects(binding: &RoleBinding) -> String {
-    let subjects = binding.subjects.as_deref().unwrap_or_default();
-    let named: Vec<String> = subjects.iter().take(MAX_NAMED_SUBJECTS).map(subject).collect();
+fn with_subjects(binding: &ListedBinding) -> String {
+    let ListedSubjects { first, others } = &binding.subjects;
+    let named: Vec<String> = first.iter().map(subject).collect();
     let name = binding.metadata.name.as_deref().unwrap_or_default().escape_debug();
     if named.is_empty() {
         return format!("{name} (no subjects)");
     }
-    format!("{name} ({})", some_of(&named, MAX_NAMED_SUBJECTS, subjects.len() - named.len()))
+    format!("{name} ({})", some_of(&named, MAX_NAMED_SUBJECTS, *others))
 }
 
 /// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
@@ -85,15 +111,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::excerpt::Excerpt;
 
-    fn binding(name: &str, labels: &Value, subjects: &[Value]) -> RoleBinding {
+    fn binding(name: &str, labels: &Value, subjects: &[Value]) -> ListedBinding {
         let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
-        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "roleRef": role, "subjects": subjects})).unwrap()
+        let binding = json!({"metadata": {"name": name, "labels": labels}, "roleRef": role, "subjects": subjects});
+        let Excerpt(read) = serde_json::from_value(binding).unwrap();
+        read
     }
 
     #[test]
     fn the_event_names_ten_bindings_and_counts_the_others() {
-        fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
+        fn still_bound(namespace: &str, bindings: &[ListedBinding], unread: usize) -> String {
             let mut foreign = ForeignBindings::default();
             for binding in bindings {
                 foreign.add(binding);
@@ -115,7 +144,7 @@ mod tests {
                 "{BEGIN}crew\\r (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (no subjects)"
             )
         );
-        let many: Vec<RoleBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
+        let many: Vec<ListedBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
         let ten = (0..10).map(|number| format!("door-{number} (User:bob)")).collect::<Vec<_>>().join(", ");
         assert_eq!(still_bound("orchid-lab", &many, 30), format!("{BEGIN}{ten} and 32 more"));
         assert_eq!(still_bound("orchid-lab", &many[..10], 0), format!("{BEGIN}{ten}"));

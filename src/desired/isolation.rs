@@ -167,6 +167,8 @@ mod tests {
             (own(Some("front-door"), Some("back-door")), "developerspace-isolation", open.clone(), true),
             (own(None, Some("back-door")), "developerspace-isolation", from("front-door"), true),
             (own(None, None), "developerspace-isolation", from("front-door"), true),
+            // Rules that were too large to be read.
+            (own(Some("front-door"), None), "developerspace-isolation", serde_json::Value::Null, true),
             (own(Some("front-door"), None), "open", open, false),
         ] {
             assert_eq!(own.is_altered(&policy(name, spec.clone())), expected, "{name} {spec} with {own:?}");

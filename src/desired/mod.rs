@@ -22,7 +22,7 @@ pub mod desire;
 pub mod diff;
 pub mod expiry;
 pub(crate) mod fingerprint;
-pub(crate) mod foreign_bindings;
+pub mod foreign_bindings;
 pub(crate) mod foreign_ttl;
 pub mod grant;
 pub mod hash;

@@ -11,6 +11,7 @@ use super::{
     role_bindings::subject_key,
     uid::Uid,
 };
+use crate::api::excerpt::MAX_SUBJECTS;
 
 /// The part of an existing child that is kept in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +34,7 @@ pub struct SeenChild {
     pub subjects: Box<[u64]>,
 }
 
-/// The most subjects of a binding that are kept: more than a space can have. A binding with more of them differs from every wanted one, and a wanted
-/// subject that is not kept is removed with the others and added again.
-pub(super) const MAX_SUBJECTS: usize = 1_000;
-
-/// The hashes of a binding's subjects.
+/// The hashes of a binding's subjects, of which no more are kept than are read.
 fn subject_hashes(binding: &RoleBinding) -> Box<[u64]> {
     binding.subjects.iter().flatten().take(MAX_SUBJECTS).map(|subject| hash(&subject_key(subject))).collect()
 }

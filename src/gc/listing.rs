@@ -19,8 +19,7 @@ use crate::{
     runtime::error::Error,
 };
 
-/// The page size of the lists of classes and namespaces. The text of a page is in memory twice before it is parsed, and a developer can make the
-/// status of a terminating namespace as large as an object may be.
+/// The page size of the lists of classes and namespaces. The text of a page is in memory twice before it is parsed.
 const PAGE_SIZE: u32 = 25;
 
 /// The page size of the list of spaces, each of which its owner can make as large as an object may be.

@@ -19,6 +19,19 @@ async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
         (limits(), "uid-of-the-limits", "/spec", json!({"spec": {"limits": []}})),
         (network(), "uid-of-the-network-policy", "/spec", json!({"spec": {"ingress": [{}]}})),
         (owner_binding(), "uid-of-the-owner-binding", "/subjects", json!({"subjects": []})),
+        // More than is read.
+        (
+            network(),
+            "uid-of-the-network-policy",
+            "/spec",
+            json!({"spec": {"ingress": [{"from": vec![json!({"podSelector": {}}); 20_000]}]}}),
+        ),
+        (
+            owner_binding(),
+            "uid-of-the-owner-binding",
+            "/subjects",
+            json!({"subjects": vec![owner_binding()["subjects"][0].clone(); 5_000]}),
+        ),
     ];
     for (wanted, uid, path, drift) in loosened {
         let kind = wanted["kind"].as_str().unwrap();

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
-    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces},
+    api::{
+        DeveloperSpace,
+        excerpt::{Excerpt, Excerpted},
+        protected_namespaces::ProtectedNamespaces,
+    },
     cache::{
         owner_limit::OwnerLimit,
         reduced::{Reduced, SeenPolicy},
@@ -103,9 +107,9 @@ impl World {
 
     /// Stores `object`, as a watch does.
     pub(crate) fn keep(&self, object: &Value) {
-        fn child<K: serde::de::DeserializeOwned + Into<Child>>(store: &Store, object: &Value) {
-            let seen = objects::read::<K>(object).into().seen();
-            store.put_child(object["metadata"]["namespace"].as_str().unwrap(), seen);
+        fn child<K: Excerpted + Into<Child>>(store: &Store, object: &Value) {
+            let Excerpt(read) = objects::read::<Excerpt<K>>(object);
+            store.put_child(object["metadata"]["namespace"].as_str().unwrap(), read.into().seen());
         }
         match object["kind"].as_str().unwrap() {
             "SpaceClass" => self.store.put_class(objects::read(object)),

@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::{relist::Relist, watch_stream::events};
 
-/// The page size of the lists of namespaces and children. The text of a page is in memory twice before it is parsed, and a developer can make a
-/// NetworkPolicy, the status of a terminating namespace or, as an `admin`, a RoleBinding as large as an object may be.
+/// The page size of the lists of namespaces and children. The text of a page is in memory twice before it is parsed. A developer can make a
+/// NetworkPolicy, the status of a terminating namespace or, as an `admin`, a RoleBinding as large as an object may be: the client reads the objects of
+/// a page that is too large one by one, see [`crate::small_pages`].
 pub(super) const PAGE: u32 = 25;
 
 /// The objects that a list in progress has returned so far.
