@@ -40,8 +40,9 @@ pub enum Command {
 /// Arguments that `run` and `gc` share.
 #[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
-    /// Namespaces that no space can have and that are never deleted, in addition to default, kube-*, openshift-* and the namespace of the
-    /// operator; a star matches any characters. The controller and every sweep must use the same list
+    /// Namespaces that no space can have and that are never deleted, in addition to default, kube-*, openshift-* and
+    /// the namespace of the operator; a star matches any characters. The controller and every sweep must use the same
+    /// list
     #[arg(long, value_name = "NAME,...", env = names::PROTECTED_NAMESPACES, value_delimiter = ',', value_parser = pattern)]
     pub protected_namespaces: Vec<String>,
 
@@ -65,8 +66,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: u16,
 
-    /// Reconcile only while holding the Lease developerspace-operator in the operator's namespace, so that a second replica can be on
-    /// standby
+    /// Reconcile only while holding the Lease developerspace-operator in the operator's namespace, so that a second
+    /// replica can be on standby
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub leader_elect: bool,
@@ -79,7 +80,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub(crate) metrics_bind_address: BindAddress,
 
-    /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least 10s
+    /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least
+    /// 10s
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = relist_period)]
     pub(crate) relist_period: Period,
 
@@ -114,13 +116,14 @@ pub struct GcArgs {
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub dry_run: bool,
 
-    /// The maximum number of namespaces that the sweep can delete: a number, or a percentage of the spaces whose namespace exists and is
-    /// not terminating. A sweep that would delete more does nothing; 0 refuses every deletion [default: 50%, and at least 10]
+    /// The maximum number of namespaces that the sweep can delete: a number, or a percentage of the spaces whose
+    /// namespace exists and is not terminating. A sweep that would delete more does nothing; 0 refuses every deletion
+    /// [default: 50%, and at least 10]
     #[arg(long, value_name = "N|P%")]
     pub(crate) max_deletions: Option<DeletionLimit>,
 
-    /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Requires an
-    /// administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
+    /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at.
+    /// Requires an administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub include_annotated: bool,
@@ -167,7 +170,8 @@ impl FromStr for BindAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
+        let full =
+            if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
         full.parse().map(Self).map_err(|_| "must be an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
     }
 }
@@ -199,9 +203,12 @@ mod tests {
 
     #[test]
     fn addresses_are_parsed_like_in_go() {
-        for (text, address) in
-            [(":8081", "0.0.0.0:8081"), ("127.0.0.1:0", "127.0.0.1:0"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80")]
-        {
+        for (text, address) in [
+            (":8081", "0.0.0.0:8081"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
             assert_eq!(text.parse(), Ok(BindAddress(address.parse().unwrap())), "{text}");
         }
         assert!("8081".parse::<BindAddress>().is_err());
@@ -210,7 +217,11 @@ mod tests {
     #[test]
     fn a_relist_period_is_at_least_ten_seconds() {
         for (text, expected) in [("10s", Some(10)), ("1h", Some(3_600)), ("9s", None), ("0s", None), ("often", None)] {
-            assert_eq!(relist_period(text).ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
+            assert_eq!(
+                relist_period(text).ok(),
+                expected.map(|seconds| Period(Duration::from_secs(seconds))),
+                "{text}"
+            );
         }
     }
 

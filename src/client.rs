@@ -27,7 +27,8 @@ use crate::{
 /// The longest time for a response. It is above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is not a failure.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest time for a write. A write that times out may have been carried out nevertheless, and every write is safe in that case.
+/// The longest time for a write. A write that times out may have been carried out nevertheless, and every write is safe
+/// in that case.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait before a retry. A proxy may ask for minutes, while ends of spaces are due.
@@ -46,7 +47,9 @@ pub enum Error {
     #[error("failed to build a client from the cluster's configuration")]
     Build(#[source] kube::Error),
     /// The name of a user or group to impersonate is not a valid header.
-    #[error("the user or a group to impersonate contains a control character: check --as, --as-group and the kubeconfig")]
+    #[error(
+        "the user or a group to impersonate contains a control character: check --as, --as-group and the kubeconfig"
+    )]
     Impersonate(#[source] header::InvalidHeaderValue),
     /// The parameters of the retry policy are invalid.
     #[error("failed to build the retry policy")]
@@ -66,16 +69,16 @@ pub struct Listeners {
     pub writes: Arc<RecentWrites>,
 }
 
-/// Returns a client for the cluster of the environment. `listeners` are notified of each response. The bytes of a page of a list are bounded: the
-/// operator reads the objects of all tenants, under a memory limit.
+/// Returns a client for the cluster of the environment. `listeners` are notified of each response. The bytes of a page
+/// of a list are bounded: the operator reads the objects of all tenants, under a memory limit.
 pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
     let config = Config::infer().await.map_err(Error::Infer)?;
     let builder = builder(config, listeners, concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")))?;
     Ok(builder.with_layer(&tower::layer::layer_fn(SmallPages::new)).build())
 }
 
-/// Returns a client for the cluster of `config`, with the operator's time-outs and retries, and with `agent` as its name in audit logs. A read
-/// time-out in `config` is kept.
+/// Returns a client for the cluster of `config`, with the operator's time-outs and retries, and with `agent` as its
+/// name in audit logs. A read time-out in `config` is kept.
 pub(crate) fn for_config(config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
     Ok(builder(config, listeners, agent)?.build())
 }
@@ -94,12 +97,18 @@ fn builder(mut config: Config, listeners: Listeners, agent: &'static str) -> Res
 
 /// The layers of a client.
 trait Stack:
-    Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static> + Clone + Send + 'static
+    Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
 {
 }
 
 impl<S> Stack for S where
-    S: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static> + Clone + Send + 'static
+    S: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
 {
 }
 
@@ -135,9 +144,10 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answered = match limit {
-                Some(limit) => {
-                    tokio::time::timeout(limit, answer).await.map_err(BoxError::from).and_then(|answer| answer.map_err(Into::into))
-                }
+                Some(limit) => tokio::time::timeout(limit, answer)
+                    .await
+                    .map_err(BoxError::from)
+                    .and_then(|answer| answer.map_err(Into::into)),
                 None => answer.await.map_err(Into::into),
             };
             let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
@@ -155,10 +165,11 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most. The header
-/// `Retry-After` lengthens a wait, at most to [`MAX_WAIT`].
+/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504);
+/// three times at most. The header `Retry-After` lengthens a wait, at most to [`MAX_WAIT`].
 ///
-/// kube's own default retries a POST too, which then conflicts with the object that it has created: <https://github.com/kube-rs/kube/issues/2082>.
+/// kube's own default retries a POST too, which then conflicts with the object that it has created:
+/// <https://github.com/kube-rs/kube/issues/2082>.
 #[derive(Clone)]
 struct Retry(RetryPolicy);
 
@@ -179,7 +190,11 @@ impl Retry {
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
     type Future = Sleep;
 
-    fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        result: &mut Result<Response<B>, BoxError>,
+    ) -> Option<Self::Future> {
         let status = result.as_ref().ok()?.status();
         if !Self::may_repeat(request.method(), status) {
             return None;
@@ -214,7 +229,11 @@ mod tests {
             (Method::GET, 504, true),
             (Method::GET, 500, false),
         ] {
-            assert_eq!(Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()), expected, "{method} {status}");
+            assert_eq!(
+                Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()),
+                expected,
+                "{method} {status}"
+            );
         }
     }
 
@@ -246,7 +265,10 @@ mod tests {
         let mut hangs = Listen { inner: tower::service_fn(silent), listeners: listeners.clone() };
         assert!(hangs.call(request(Method::PATCH)).await.is_err(), "a write has a time-out");
         let text = listeners.metrics.render();
-        for line in [r#"developerspace_api_failures_total{method="GET"} 1"#, r#"developerspace_api_failures_total{method="PATCH"} 1"#] {
+        for line in [
+            r#"developerspace_api_failures_total{method="GET"} 1"#,
+            r#"developerspace_api_failures_total{method="PATCH"} 1"#,
+        ] {
             assert!(text.lines().any(|rendered| rendered == line), "{line} is not in {text}");
         }
         assert!(!text.contains("developerspace_api_requests_total{"), "{text}");
@@ -260,7 +282,8 @@ mod tests {
         let shown = ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         for (code, moves) in [(304_u16, false), (404, false), (409, false), (502, false), (503, false), (200, true)] {
             let responds = |_: Request<Body>| -> Answer {
-                let response = Response::builder().status(code).header(header::DATE, shown.as_str()).body(Body::empty()).unwrap();
+                let response =
+                    Response::builder().status(code).header(header::DATE, shown.as_str()).body(Body::empty()).unwrap();
                 Box::pin(async move { Ok(response) })
             };
             let mut listen = Listen { inner: tower::service_fn(responds), listeners: listeners.clone() };

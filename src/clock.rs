@@ -6,9 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::lock::IgnorePoison;
 
-/// The largest difference between the local clock and the API server's for which the local clock is used, and between two responses that agree.
+/// The largest difference between the local clock and the API server's for which the local clock is used, and between
+/// two responses that agree.
 ///
-/// The server's `Date` header has whole seconds, and its age is the latency of the response, so a smaller difference cannot be detected.
+/// The server's `Date` header has whole seconds, and its age is the latency of the response, so a smaller difference
+/// cannot be detected.
 const MAX_DIFFERENCE: TimeDelta = TimeDelta::seconds(5);
 
 /// A source of `now`.
@@ -17,10 +19,11 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The local clock, checked against the API server's: a clock that was stepped must not cause an early deletion of a space.
+/// The local clock, checked against the API server's: a clock that was stepped must not cause an early deletion of a
+/// space.
 ///
-/// The server's time is used only if two consecutive responses agree on it. Until then, the earlier of the local time and the last response's is
-/// used. Afterwards, a single response with another time changes nothing.
+/// The server's time is used only if two consecutive responses agree on it. Until then, the earlier of the local time
+/// and the last response's is used. Afterwards, a single response with another time changes nothing.
 #[derive(Debug, Default)]
 pub struct ServerCheckedClock {
     responses: Mutex<ServerTimes>,
@@ -73,8 +76,8 @@ impl ServerTimes {
 }
 
 impl ServerCheckedClock {
-    /// A clock for one command of a user. A command may have a single response, and the clock of a user's machine may be wrong, so the first
-    /// response needs no confirmation.
+    /// A clock for one command of a user. A command may have a single response, and the clock of a user's machine may
+    /// be wrong, so the first response needs no confirmation.
     pub(crate) fn for_a_command() -> Self {
         Self { responses: Mutex::new(ServerTimes { trusts_first: true, ..ServerTimes::default() }) }
     }
@@ -96,8 +99,9 @@ impl Clock for ServerCheckedClock {
     }
 }
 
-/// Returns the local time, unless it differs from the confirmed server time by more than the tolerance. Without a confirmed time, either the last
-/// response or the local clock may be wrong: the earlier time delays decisions and deletes nothing early.
+/// Returns the local time, unless it differs from the confirmed server time by more than the tolerance. Without a
+/// confirmed time, either the last response or the local clock may be wrong: the earlier time delays decisions and
+/// deletes nothing early.
 fn choose(local: DateTime<Utc>, confirmed: Option<DateTime<Utc>>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let server = confirmed.or_else(|| last.map(|last| last.min(local)));
     match server {
@@ -136,7 +140,11 @@ mod tests {
             (4600, None, Some(1000), 1000),
             (1000, None, Some(4600), 1000),
         ] {
-            assert_eq!(choose(at(local), confirmed.map(at), last.map(at)), at(expected), "{local} {confirmed:?} {last:?}");
+            assert_eq!(
+                choose(at(local), confirmed.map(at), last.map(at)),
+                at(expected),
+                "{local} {confirmed:?} {last:?}"
+            );
         }
     }
 

@@ -65,7 +65,9 @@ fn print_crds() -> anyhow::Result<ExitCode> {
 /// Prints the result of a command. A closed pipe is not an error.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write the result"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write the result")
+        }
         _ => Ok(()),
     }
 }

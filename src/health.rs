@@ -79,14 +79,20 @@ pub(crate) async fn serve_health(address: SocketAddr, health: Health) -> std::io
     };
     let live = move |State(health): State<Health>| async move { answer(health.ages().live()) };
     let ready = move |State(health): State<Health>| async move { answer(health.ready()) };
-    let router = Router::new().route("/healthz", get(live)).route("/livez", get(live)).route("/readyz", get(ready)).with_state(health);
+    let router = Router::new()
+        .route("/healthz", get(live))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .with_state(health);
     serve(address, router).await
 }
 
 /// Serves `/metrics` until the process ends.
 pub(crate) async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Result<()> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let scrape = |State(health): State<Health>| async move { ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics_text()) };
+    let scrape = |State(health): State<Health>| async move {
+        ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics_text())
+    };
     serve(address, Router::new().route("/metrics", get(scrape)).with_state(health)).await
 }
 
@@ -130,11 +136,15 @@ mod tests {
     #[test]
     fn a_class_is_counted_while_its_validation_fails() {
         let health = health(false, Installed::default());
-        let counts = |number: usize| health.metrics_text().contains(&format!("\ndeveloperspace_failing_classes {number}\n"));
+        let counts =
+            |number: usize| health.metrics_text().contains(&format!("\ndeveloperspace_failing_classes {number}\n"));
         let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "orchard"}, "spec": {}});
         health.store.put_class(serde_json::from_value(class).unwrap());
         assert!(counts(0));
-        health.store.put_validation_error("orchard".to_owned(), "failed to write the status of SpaceClass orchard: it is frozen");
+        health.store.put_validation_error(
+            "orchard".to_owned(),
+            "failed to write the status of SpaceClass orchard: it is frozen",
+        );
         assert!(counts(1));
         health.store.clear_validation_error("orchard");
         assert!(counts(0));

@@ -10,9 +10,11 @@ use kube::config::AuthInfo;
 pub(crate) fn take_headers(auth: &mut AuthInfo) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeaderValue> {
     let user = auth.impersonate.take().map(|user| ("impersonate-user", user));
     let uid = auth.impersonate_uid.take().map(|uid| ("impersonate-uid", uid));
-    let groups = auth.impersonate_groups.take().unwrap_or_default().into_iter().map(|group| ("impersonate-group", group));
+    let groups =
+        auth.impersonate_groups.take().unwrap_or_default().into_iter().map(|group| ("impersonate-group", group));
     let all = user.into_iter().chain(uid).chain(groups);
-    all.map(|(header, value)| Ok((HeaderName::from_static(header), HeaderValue::from_bytes(value.as_bytes())?))).collect()
+    all.map(|(header, value)| Ok((HeaderName::from_static(header), HeaderValue::from_bytes(value.as_bytes())?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -41,7 +43,10 @@ mod tests {
 
     #[test]
     fn a_name_with_a_line_break_is_refused() {
-        let mut auth = AuthInfo { impersonate: Some("nadia\r\nimpersonate-group: system:masters".to_owned()), ..AuthInfo::default() };
+        let mut auth = AuthInfo {
+            impersonate: Some("nadia\r\nimpersonate-group: system:masters".to_owned()),
+            ..AuthInfo::default()
+        };
         assert!(take_headers(&mut auth).is_err());
     }
 }

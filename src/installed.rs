@@ -1,5 +1,5 @@
-//! The CRDs that are installed in the cluster. The API server drops fields that a CRD does not have, so an operator that is newer than a CRD would
-//! lose its notices and the accepted specs of classes, see
+//! The CRDs that are installed in the cluster. The API server drops fields that a CRD does not have, so an operator
+//! that is newer than a CRD would lose its notices and the accepted specs of classes, see
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
 
 use std::{sync::Arc, time::Duration};
@@ -20,7 +20,8 @@ use crate::{
 /// The time between two attempts while something is missing.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The interval at which the CRDs are read again: another client may replace them by an older version, and no event reports that.
+/// The interval at which the CRDs are read again: another client may replace them by an older version, and no event
+/// reports that.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The requeue interval of a space while something is missing.
@@ -62,13 +63,15 @@ impl Installed {
         let _ = state.wait_for(Option::is_none).await;
     }
 
-    /// Waits until something is missing, but not longer than `interval`: a write of the status may show it between two reads of the CRDs.
+    /// Waits until something is missing, but not longer than `interval`: a write of the status may show it between two
+    /// reads of the CRDs.
     async fn problem_within(&self, interval: Duration) {
         let mut state = self.0.subscribe();
         let _ = tokio::time::timeout(interval, state.wait_for(Option::is_some)).await;
     }
 
-    /// Records that the API server dropped those fields of a space: another client has replaced the CRD since it was read.
+    /// Records that the API server dropped those fields of a space: another client has replaced the CRD since it was
+    /// read.
     pub fn set_dropped(&self, fields: &[&str]) {
         let fields: Vec<String> = fields.iter().map(|field| format!("{} {field}", DeveloperSpace::kind(&()))).collect();
         self.set(Some(&sentence(&fields)));
@@ -82,14 +85,16 @@ impl Installed {
         });
         match problem {
             Some(problem) if changed => tracing::warn!("{problem}"),
-            None if changed => tracing::info!("the installed CustomResourceDefinitions have every field that this operator writes"),
+            None if changed => {
+                tracing::info!("the installed CustomResourceDefinitions have every field that this operator writes");
+            }
             Some(_) | None => {}
         }
     }
 }
 
-/// Waits until the cluster has both CRDs with every field of `status` that this version writes, and then reads them again every minute. While something
-/// is missing, the interval is two seconds.
+/// Waits until the cluster has both CRDs with every field of `status` that this version writes, and then reads them
+/// again every minute. While something is missing, the interval is two seconds.
 pub async fn follow(client: Client, installed: Arc<Installed>) {
     await_crds(&client, &installed).await;
     loop {
@@ -114,7 +119,12 @@ pub async fn await_crds(client: &Client, installed: &Installed) {
 pub async fn check(client: &Client, installed: &Installed) {
     match lacking(client).await {
         Ok(problem) => installed.set(problem.as_deref()),
-        Err(error) => tracing::warn!(error = error.sentence(), "failed to read the installed CustomResourceDefinitions; retrying"),
+        Err(error) => {
+            tracing::warn!(
+                error = error.sentence(),
+                "failed to read the installed CustomResourceDefinitions; retrying"
+            );
+        }
     }
 }
 
@@ -126,7 +136,10 @@ async fn obstacle(client: &Client) -> Option<String> {
         match objects.list(&ListParams::default().limit(1)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {
-                return Some(format!("the CustomResourceDefinition of {} is not installed: run kubectl apply -k config/crd", kind.kind));
+                return Some(format!(
+                    "the CustomResourceDefinition of {} is not installed: run kubectl apply -k config/crd",
+                    kind.kind
+                ));
             }
             Err(error) => return Some(Error::api(format!("list {}", kind.plural))(error).sentence()),
         }
@@ -134,8 +147,9 @@ async fn obstacle(client: &Client) -> Option<String> {
     lacking(client).await.unwrap_or_else(|error| Some(error.sentence()))
 }
 
-/// Reads the CRDs and returns a sentence about the fields of `status` that they lack. A CRD that does not exist, or that this account is not allowed
-/// to read, lacks nothing: the operator works without the permission, which the shipped role has.
+/// Reads the CRDs and returns a sentence about the fields of `status` that they lack. A CRD that does not exist, or
+/// that this account is not allowed to read, lacks nothing: the operator works without the permission, which the
+/// shipped role has.
 pub async fn lacking(client: &Client) -> Result<Option<String>, Error> {
     let definitions: Api<WithoutManagedFields<CustomResourceDefinition>> = Api::all(client.clone());
     let mut fields = Vec::new();
@@ -154,8 +168,8 @@ pub async fn lacking(client: &Client) -> Result<Option<String>, Error> {
     Ok((!fields.is_empty()).then(|| sentence(&fields)))
 }
 
-/// Returns true if the CRD of spaces is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of
-/// the namespaces.
+/// Returns true if the CRD of spaces is being deleted or no longer exists: every space is deleted with it, although no
+/// user requested the deletion of the namespaces.
 pub(crate) async fn crd_is_going(client: &Client) -> Result<bool, Error> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
@@ -171,8 +185,8 @@ fn sentence(fields: &[String]) -> String {
     )
 }
 
-/// The fields of `status` in `ours` that `stored` lacks. A CRD that is being deleted lacks nothing: its objects are deleted too, and the operator
-/// has to remove its finalizer.
+/// The fields of `status` in `ours` that `stored` lacks. A CRD that is being deleted lacks nothing: its objects are
+/// deleted too, and the operator has to remove its finalizer.
 fn missing_fields(ours: &CustomResourceDefinition, stored: &CustomResourceDefinition) -> Vec<String> {
     let mut missing = Vec::new();
     if let Some(written) = status(ours).filter(|_| stored.metadata.deletion_timestamp.is_none()) {
@@ -204,7 +218,8 @@ mod tests {
 
     use super::*;
 
-    /// The CRD of the kind at that place of [`crds`], without those fields of `status`, each a JSON pointer below its properties.
+    /// The CRD of the kind at that place of [`crds`], without those fields of `status`, each a JSON pointer below its
+    /// properties.
     fn without(place: usize, fields: &[&str]) -> CustomResourceDefinition {
         let mut crd = json!(crds()[place]);
         let status = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties").unwrap();

@@ -1,7 +1,8 @@
-//! A Kubernetes operator that gives each developer a namespace on a shared cluster, and deletes the namespace when it expires.
+//! A Kubernetes operator that gives each developer a namespace on a shared cluster, and deletes the namespace when it
+//! expires.
 //!
-//! A `DeveloperSpace` describes a namespace, and a `SpaceClass` limits it. The operator keeps the namespace and the objects in it as
-//! both describe, and garbage-collects expired spaces. `kubectl dspace` is its plugin for kubectl.
+//! A `DeveloperSpace` describes a namespace, and a `SpaceClass` limits it. The operator keeps the namespace and the
+//! objects in it as both describe, and garbage-collects expired spaces. `kubectl dspace` is its plugin for kubectl.
 //!
 //! Data flows in one direction:
 //!

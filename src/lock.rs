@@ -1,5 +1,5 @@
-//! Locks whose poison is ignored: the data behind each lock of this crate is complete after each statement, so that a panic of another thread leaves
-//! nothing half done.
+//! Locks whose poison is ignored: the data behind each lock of this crate is complete after each statement, so that a
+//! panic of another thread leaves nothing half done.
 
 use std::sync::{LockResult, PoisonError};
 

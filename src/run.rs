@@ -53,18 +53,41 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(writing);
     let home = args.common.operator_namespace.clone();
     let missing_permissions: Arc<MissingPermissions> = Arc::default();
-    let check = PermissionCheck { client: client.clone(), clock: clock.clone(), recorder: recorder.clone(), home: home.clone() };
+    let check = PermissionCheck {
+        client: client.clone(),
+        clock: clock.clone(),
+        recorder: recorder.clone(),
+        home: home.clone(),
+    };
     let protected = ProtectedNamespaces::new(&home, &args.common.protected_namespaces);
     let installed = Arc::new(Installed::unread());
-    let io = Io { metrics: metrics.clone(), installed: installed.clone(), ..Io::new(client.clone(), clock.clone(), protected, recorder) };
+    let io = Io {
+        metrics: metrics.clone(),
+        installed: installed.clone(),
+        ..Io::new(client.clone(), clock.clone(), protected, recorder)
+    };
     let store = io.store.clone();
-    let ctx = Arc::new(Context { watchdog: watchdog.clone(), recent_writes: writes, requeue, ..Context::new(io, slots) });
+    let ctx =
+        Arc::new(Context { watchdog: watchdog.clone(), recent_writes: writes, requeue, ..Context::new(io, slots) });
     tokio::spawn(installed::follow(client.clone(), installed.clone()));
     tokio::spawn(check.run(missing_permissions.clone()));
-    let health = Health { clock: clock.clone(), watchdog, store, missing_permissions, installed, metrics, standby: standby.clone() };
+    let health = Health {
+        clock: clock.clone(),
+        watchdog,
+        store,
+        missing_permissions,
+        installed,
+        metrics,
+        standby: standby.clone(),
+    };
     let serving = async {
-        tokio::try_join!(serve_health(args.health_bind_address.0, health.clone()), serve_metrics(args.metrics_bind_address.0, health))
-            .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
+        tokio::try_join!(
+            serve_health(args.health_bind_address.0, health.clone()),
+            serve_metrics(args.metrics_bind_address.0, health)
+        )
+        .with_context(|| {
+            format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0)
+        })
     };
     let working = async {
         let elector = Elector::new(client, &home, &args.common.identity, clock);
@@ -102,7 +125,8 @@ impl Replica {
         }
     }
 
-    /// Waits for the CRDs, and for the lease if there is an election. Returns `None` if the process is stopped in the meantime.
+    /// Waits for the CRDs, and for the lease if there is an election. Returns `None` if the process is stopped in the
+    /// meantime.
     async fn wait_to_lead(&self, elects: bool) -> Option<Leadership> {
         tokio::select! {
             () = self.stop() => return None,

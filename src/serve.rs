@@ -1,5 +1,6 @@
-//! HTTP for every client that can reach the port. Slow, large or frequent requests neither exhaust memory nor block other clients: request heads are
-//! limited in size and time, connections are limited in number and duration, and the oldest connection is closed for the newest one.
+//! HTTP for every client that can reach the port. Slow, large or frequent requests neither exhaust memory nor block
+//! other clients: request heads are limited in size and time, connections are limited in number and duration, and the
+//! oldest connection is closed for the newest one.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -86,20 +87,26 @@ mod tests {
     /// Returns the text that was received until the server closed the connection.
     async fn read_to_end_of_connection(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
-        let ended = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut text)).await.expect("the server ends the connection");
+        let ended = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut text))
+            .await
+            .expect("the server ends the connection");
         // A connection that is aborted with unread bytes ends with a reset.
         drop(ended);
         String::from_utf8_lossy(&text).into_owned()
     }
 
     async fn assert_answered(address: SocketAddr) {
-        let text = read_to_end_of_connection(send(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await).await;
+        let text = read_to_end_of_connection(
+            send(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await,
+        )
+        .await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok"), "{text}");
     }
 
     #[tokio::test]
     async fn held_connections_do_not_block_other_clients() {
-        let address = serve_health(Bounds { head: TEST_TIMEOUT * 10, connection: TEST_TIMEOUT * 10, connections: 3 }).await;
+        let address =
+            serve_health(Bounds { head: TEST_TIMEOUT * 10, connection: TEST_TIMEOUT * 10, connections: 3 }).await;
         let mut held = Vec::new();
         for _ in 0..20 {
             held.push(send(address, HALF).await);

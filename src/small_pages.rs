@@ -1,6 +1,7 @@
 //! Bounds the bytes of a page of a list: the objects of a page that is too large are read one by one.
 //!
-//! The parameter `limit` counts objects, and tenants decide how large their objects are. The text of a page is in memory twice before kube parses it.
+//! The parameter `limit` counts objects, and tenants decide how large their objects are. The text of a page is in
+//! memory twice before kube parses it.
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,8 @@ const MAX_PAGE_BYTES: usize = 4 * 1_024 * 1_024;
 #[derive(Clone)]
 pub(crate) struct SmallPages<S> {
     inner: S,
-    /// By the path of a list, the number of its next objects that are read one by one: those of a page that was too large.
+    /// By the path of a list, the number of its next objects that are read one by one: those of a page that was too
+    /// large.
     one_by_one: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -43,7 +45,8 @@ impl<S> SmallPages<S> {
         true
     }
 
-    /// Records that a page of that number of objects, which are at least two, was too large. Its first object is read at once.
+    /// Records that a page of that number of objects, which are at least two, was too large. Its first object is read
+    /// at once.
     fn divide(&self, path: String, objects: u32) {
         self.one_by_one.lock().ignore_poison().insert(path, objects - 1);
     }
@@ -72,7 +75,8 @@ where
     }
 }
 
-/// Sends the request. The body of the response has at most [`MAX_PAGE_BYTES`], or it is a page of one object, or no page.
+/// Sends the request. The body of the response has at most [`MAX_PAGE_BYTES`], or it is a page of one object, or no
+/// page.
 async fn send<S, B>(mut service: SmallPages<S>, request: Request<Body>) -> Result<Response<AnyBody>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
@@ -117,7 +121,8 @@ fn page_size(uri: &Uri) -> Option<u32> {
 
 /// The same page with one object.
 fn with_one_object(uri: &Uri) -> Option<Uri> {
-    let query: Vec<&str> = uri.query()?.split('&').map(|pair| if pair.starts_with("limit=") { "limit=1" } else { pair }).collect();
+    let query: Vec<&str> =
+        uri.query()?.split('&').map(|pair| if pair.starts_with("limit=") { "limit=1" } else { pair }).collect();
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(format!("{}?{}", uri.path(), query.join("&")).try_into().ok()?);
     Uri::from_parts(parts).ok()
@@ -129,7 +134,8 @@ mod tests {
 
     const LIST: &str = "/apis/networking.k8s.io/v1/networkpolicies?&limit=3";
 
-    /// Sends requests for objects of that number of bytes each. Returns the bytes of each response, and the requests that reach the API server.
+    /// Sends requests for objects of that number of bytes each. Returns the bytes of each response, and the requests
+    /// that reach the API server.
     async fn read(objects: &[(&str, usize)]) -> (Vec<usize>, Vec<String>) {
         let (sent, bytes) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
         let (log, size) = (sent.clone(), bytes.clone());

@@ -1,5 +1,5 @@
-//! The memory that a reconcile allocates, that a space occupies, and that the objects of tenants take while they are read. These counts are the same
-//! on every machine.
+//! The memory that a reconcile allocates, that a space occupies, and that the objects of tenants take while they are
+//! read. These counts are the same on every machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -29,7 +29,8 @@ use tower_test::mock::pair;
 
 const NOW: &str = "2026-03-03T08:00:00Z";
 
-/// The limit for a reconcile that finds nothing to do. It is slightly above the measured number, which varies a little between compilers and crates.
+/// The limit for a reconcile that finds nothing to do. It is slightly above the measured number, which varies a little
+/// between compilers and crates.
 const ALLOCATIONS: u64 = 1_000;
 /// The limit, in bytes on the heap, for a space, its namespace and its five children.
 const KEPT: i64 = 2_600;
@@ -51,7 +52,13 @@ fn a_converged_reconcile_allocates_little() {
     let _inside = runtime.enter();
     let ctx = World::with(NOW, &objects::everything()).context(Client::new(service, "default"));
     let space: Arc<CachedSpace> = Arc::new(objects::read(&objects::converged()));
-    let once = || runtime.block_on(reconcile_queued(space.clone(), ctx.clone())).map(drop).map_err(|error| error.sentence()).unwrap();
+    let once = || {
+        runtime
+            .block_on(reconcile_queued(space.clone(), ctx.clone()))
+            .map(drop)
+            .map_err(|error| error.sentence())
+            .unwrap();
+    };
     once();
     let taken = measure(once);
     assert!(taken.count_total <= ALLOCATIONS, "{} allocations, more than {ALLOCATIONS}", taken.count_total);
@@ -71,7 +78,11 @@ fn what_is_kept_of_a_space_is_small() {
             world.keep(object);
         }
     });
-    assert!(taken.bytes_current <= KEPT, "{} bytes kept of {watched} bytes of JSON, more than {KEPT}", taken.bytes_current);
+    assert!(
+        taken.bytes_current <= KEPT,
+        "{} bytes kept of {watched} bytes of JSON, more than {KEPT}",
+        taken.bytes_current
+    );
     assert!(kept.is_some_and(|space| space.unpack().0.is_ok()));
 }
 
@@ -85,7 +96,9 @@ fn dense(name: &str, content: &str) -> String {
     let keys: Vec<String> = (0..100_000).map(|number| format!(r#""x{number}":"""#)).collect();
     let (keys, finalizers) = (keys.join(","), many(r#""a/b""#));
     let owners = many(r#"{"apiVersion":"v1","kind":"a","name":"a","uid":"a"}"#);
-    let labels = format!(r#"{{"app.kubernetes.io/managed-by":"developerspace-operator","developerspace.dev/space":"orchid-lab",{keys}}}"#);
+    let labels = format!(
+        r#"{{"app.kubernetes.io/managed-by":"developerspace-operator","developerspace.dev/space":"orchid-lab",{keys}}}"#
+    );
     format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"orchid-lab","uid":"uid-of-{name}","resourceVersion":"7","labels":{labels},
         "annotations":{{{keys}}},"ownerReferences":[{owners}],"finalizers":[{finalizers}]}},{content}}}"#
@@ -102,7 +115,8 @@ fn peak<T: DeserializeOwned>(text: &str) -> u64 {
 fn a_dense_object_of_a_tenant_is_read_with_little_memory() {
     let peers = format!(r#""spec":{{"podSelector":{{}},"ingress":[{{"from":[{}]}}]}}"#, many(r#"{"podSelector":{}}"#));
     let role = r#""roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"}"#;
-    let subjects = format!(r#"{role},"subjects":[{}]"#, many(r#"{"kind":"ServiceAccount","name":"a","namespace":"b"}"#));
+    let subjects =
+        format!(r#"{role},"subjects":[{}]"#, many(r#"{"kind":"ServiceAccount","name":"a","namespace":"b"}"#));
     let hard: Vec<String> = (0..100_000).map(|number| format!(r#""count/x{number}.y":"1""#)).collect();
     let hard = format!(r#""spec":{{"hard":{{{}}}}}"#, hard.join(","));
     let limits = format!(r#""spec":{{"limits":[{}]}}"#, many(r#"{"type":"Pod"}"#));
@@ -118,7 +132,11 @@ fn a_dense_object_of_a_tenant_is_read_with_little_memory() {
         ("LimitRange", peak::<Reduced<LimitRange>>(&dense("developerspace", &limits)), READ_TO_COMPARE),
         ("RoleBinding", peak::<Reduced<RoleBinding>>(&dense("developerspace-view", &subjects)), READ_SUBJECTS),
         ("RoleBinding of an admin", peak::<Excerpt<ListedBinding>>(&dense("crew", &subjects)), READ_IN_PART),
-        ("CertificateSigningRequest", peak::<Excerpt<CertificateSigningRequest>>(&dense("dspace-7", &request)), READ_IN_PART),
+        (
+            "CertificateSigningRequest",
+            peak::<Excerpt<CertificateSigningRequest>>(&dense("dspace-7", &request)),
+            READ_IN_PART,
+        ),
     ] {
         assert!(peak <= limit, "{kind}: {peak} bytes, more than {limit}");
     }

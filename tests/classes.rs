@@ -96,7 +96,8 @@ async fn looked_up(world: &World, script: Vec<Step>) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_new_class_is_accepted_together_with_its_spec() {
     let class = written();
-    let (asked, allowed) = (side_by_side([look_up("edit"), look_up("view")]), [may_bind("edit", true), may_bind("view", true)]);
+    let (asked, allowed) =
+        (side_by_side([look_up("edit"), look_up("view")]), [may_bind("edit", true), may_bind("view", true)]);
     let written = writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&class)));
     let [edit, view] = allowed;
     judged(&World::empty(NOW), &class, no_spaces(), script![asked, edit, view, written]).await;
@@ -125,7 +126,13 @@ async fn a_refused_change_keeps_the_spec_last_accepted() {
     judged(&World::empty(NOW), &class, no_spaces(), script![written]).await;
     // A class that was never accepted has no earlier spec to keep.
     let class = merged(&self::written(), &json!({"spec": {"lifetime": {"maxTTL": "2s"}}}));
-    judged(&World::empty(NOW), &class, no_spaces(), script![writes(&accepted("False", "InvalidSpec", problem, NOW), None)]).await;
+    judged(
+        &World::empty(NOW),
+        &class,
+        no_spaces(),
+        script![writes(&accepted("False", "InvalidSpec", problem, NOW), None)],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -149,8 +156,14 @@ async fn a_role_that_does_not_exist_is_named_until_it_does() {
     judged(&world, &class, no_spaces(), vec![]).await;
     assert_eq!(objects::read::<SpaceClass>(&class).in_force(), Some(&objects::read::<SpaceClass>(&class).spec));
     // Neither a failed request nor a missing permission to read changes the result.
-    looked_up(&world, script![side_by_side([look_up("edit").refused(500, "InternalError"), look_up("view").refused(403, "Forbidden")])])
-        .await;
+    looked_up(
+        &world,
+        script![side_by_side([
+            look_up("edit").refused(500, "InternalError"),
+            look_up("view").refused(403, "Forbidden")
+        ])],
+    )
+    .await;
     judged(&world, &class, no_spaces(), vec![]).await;
     looked_up(&world, script![side_by_side([look_up("edit"), look_up("view")])]).await;
     let written = writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&class)));
@@ -168,10 +181,12 @@ async fn a_role_that_is_first_found_missing_after_a_failed_look_up_has_changed()
     assert_eq!(looked_up(&world, look(look_up("view"))).await, ["view".to_owned()].into());
 }
 
-/// The ClusterRoles are looked up a few at a time, and these look-ups take longer than the interval between two rounds of them.
+/// The ClusterRoles are looked up a few at a time, and these look-ups take longer than the interval between two rounds
+/// of them.
 #[tokio::test(start_paused = true)]
 async fn a_class_is_validated_although_no_look_up_of_a_role_is_answered() {
-    let readers = (0..60).map(|number| json!({"name": format!("reader-{number}"), "clusterRole": format!("reader-{number}")}));
+    let readers =
+        (0..60).map(|number| json!({"name": format!("reader-{number}"), "clusterRole": format!("reader-{number}")}));
     let roles: Vec<Value> = readers.chain([json!({"name": "grower", "clusterRole": "edit"})]).collect();
     let world = World::with(NOW, &[merged(&written(), &json!({"spec": {"roles": roles}}))]);
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
@@ -211,7 +226,8 @@ async fn a_role_that_may_not_be_bound_is_refused_before_it_is_missed() {
 
 #[tokio::test]
 async fn the_class_with_the_selector_is_refused_whichever_was_written_last() {
-    let selecting = json!({"spec": {"network": {"allowFromNamespaces": [{"matchLabels": {"example.com/role": "front"}}]}}});
+    let selecting =
+        json!({"spec": {"network": {"allowFromNamespaces": [{"matchLabels": {"example.com/role": "front"}}]}}});
     let class = standing_accepted(&merged(&objects::class(), &selecting));
     let world = World::empty(NOW);
     judged(&world, &class, no_spaces(), vec![]).await;
@@ -269,7 +285,11 @@ async fn an_error_that_lasts_is_published_and_reported_to_the_spaces_that_wait()
     assert_eq!(world.requeued().await, [objects::SPACE]);
 
     attempted(&world, 2, refused(), Some(event())).await;
-    assert_eq!((reported(&world), world.requeued().await), (Some(error), vec![]), "the spaces report this error already");
+    assert_eq!(
+        (reported(&world), world.requeued().await),
+        (Some(error), vec![]),
+        "the spaces report this error already"
+    );
 
     assert_eq!(attempted(&world, 3, write(), None).await, None);
     assert_eq!(reported(&world), None);
@@ -281,14 +301,18 @@ async fn an_error_about_a_class_in_its_current_generation_requeues_no_space() {
     let stale = merged(&converged(), &json!({"status": {"observedGeneration": 3}}));
     let mut world = World::with(NOW, std::slice::from_ref(&stale));
     let write = writes(&accepted("True", "Valid", USABLE, objects::CREATED), Some(&stored_spec(&stale)));
-    let script = script![write.refused(403, "Forbidden"), event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class")];
+    let script = script![
+        write.refused(403, "Forbidden"),
+        event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class")
+    ];
     let spaces = only(&objects::converged());
     play(script, async |client| validate_one(&world.context(client), &spaces, "greenhouse", 0).await).await.unwrap();
     assert_eq!((world.store.failing_classes(), world.requeued().await), (1, vec![]));
 }
 
-/// Each shipped class limits the number of the objects that fill etcd and of those that cost money. It limits no kind of object that the operator creates
-/// itself: another user could fill the quota with such objects, and a deleted one could not be restored.
+/// Each shipped class limits the number of the objects that fill etcd and of those that cost money. It limits no kind
+/// of object that the operator creates itself: another user could fill the quota with such objects, and a deleted one
+/// could not be restored.
 #[test]
 fn the_shipped_classes_bound_the_number_of_objects() {
     let counted = [
@@ -305,13 +329,20 @@ fn the_shipped_classes_bound_the_number_of_objects() {
     ];
     for (file, numbers) in [
         (include_str!("../config/classes/small.yaml"), ["20", "10", "0", "0", "2", "30", "30", "20", "5", "10"]),
-        (include_str!("../config/classes/standard.yaml"), ["100", "50", "1", "2", "5", "100", "100", "100", "20", "50"]),
-        (include_str!("../config/classes/large.yaml"), ["400", "100", "2", "5", "20", "200", "200", "400", "50", "100"]),
+        (
+            include_str!("../config/classes/standard.yaml"),
+            ["100", "50", "1", "2", "5", "100", "100", "100", "20", "50"],
+        ),
+        (
+            include_str!("../config/classes/large.yaml"),
+            ["400", "100", "2", "5", "20", "200", "200", "400", "50", "100"],
+        ),
     ] {
         let class: SpaceClass = serde_saphyr::from_str(file).unwrap();
         let hard = class.spec.quota.unwrap().hard;
         let is_a_count = |key: &&String| !key.contains("cpu") && !key.contains("memory") && !key.contains("storage");
-        let bounds: BTreeMap<&str, &str> = hard.keys().filter(is_a_count).map(|key| (key.as_str(), hard[key].0.as_str())).collect();
+        let bounds: BTreeMap<&str, &str> =
+            hard.keys().filter(is_a_count).map(|key| (key.as_str(), hard[key].0.as_str())).collect();
         assert_eq!(bounds, counted.into_iter().zip(numbers).collect(), "{}", class.metadata.name.unwrap());
     }
 }

@@ -49,9 +49,11 @@ fn look(space: &DeveloperSpace, rules: &LifetimeRules, is_accepted: bool, now: D
 /// The space after a reconcile under `class`, which accepts its spec.
 fn reconciled(space: &DeveloperSpace, class: &SpaceClassSpec, now: DateTime<Utc>) -> DeveloperSpace {
     let outlook = look(space, &LifetimeRules::from_class(class).unwrap(), true, now);
-    let in_force = InForceStatus { class_name: Some("standard".into()), owner: None, terms: Some(terms(space, class, true)) };
+    let in_force =
+        InForceStatus { class_name: Some("standard".into()), owner: None, terms: Some(terms(space, class, true)) };
     let verdict = Readiness::new(Reason::Provisioned, "");
-    let finding = StatusInputs { space, in_force, namespace: None, outlook: &outlook, sealed: false, readiness: verdict };
+    let finding =
+        StatusInputs { space, in_force, namespace: None, outlook: &outlook, sealed: false, readiness: verdict };
     DeveloperSpace { status: Some(next_status(&finding, now)), ..space.clone() }
 }
 
@@ -101,7 +103,8 @@ struct Change {
     /// The spec before the change; `then` is the spec after it, if it differs.
     spec: Value,
     then: Option<Value>,
-    /// The class's lifetime before the change, as a merge patch of that of `standard`; `then_lifetime` is the one after it, if it differs.
+    /// The class's lifetime before the change, as a merge patch of that of `standard`; `then_lifetime` is the one after
+    /// it, if it differs.
     #[serde(default)]
     lifetime: Value,
     then_lifetime: Option<Value>,

@@ -16,8 +16,8 @@ use developerspace_operator::{
 use serde_json::{Value, json};
 use support::{
     api_server::{
-        Call, Step, delete, event, event_inside, get, get_metadata, list, may, merge_patch, play, post_by_default, remove_managed_fields,
-        side_by_side,
+        Call, Step, delete, event, event_inside, get, get_metadata, list, may, merge_patch, play, post_by_default,
+        remove_managed_fields, side_by_side,
     },
     objects::*,
 };
@@ -28,7 +28,9 @@ async fn sweep_with(arguments: &[&str], script: Vec<Step>) -> Sweep {
 }
 
 async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
-    let line = ["developerspace-operator", "gc", "--identity", "sweeper-0", "--protected-namespaces", "monitoring"].iter().chain(arguments);
+    let line = ["developerspace-operator", "gc", "--identity", "sweeper-0", "--protected-namespaces", "monitoring"]
+        .iter()
+        .chain(arguments);
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
     let clock = now.parse::<DateTime<Utc>>().unwrap();
     play(script, async |client| {
@@ -53,7 +55,10 @@ fn lists_under(class: &Value, spaces: &[Value], namespaces: &[Value]) -> [Call; 
 
 /// `object` with the name of another space.
 fn named(object: &Value, name: &str) -> Value {
-    merged(object, &json!({"metadata": {"name": name, "uid": uid(name)}, "status": {"namespace": {"name": name, "uid": uid_of(name)}}}))
+    merged(
+        object,
+        &json!({"metadata": {"name": name, "uid": uid(name)}, "status": {"namespace": {"name": name, "uid": uid_of(name)}}}),
+    )
 }
 
 fn uid_of(namespace: &str) -> String {
@@ -61,7 +66,8 @@ fn uid_of(namespace: &str) -> String {
 }
 
 fn namespace_of(name: &str) -> Value {
-    let metadata = json!({"name": name, "uid": uid_of(name), "annotations": {"developerspace.dev/space-uid": uid(name)}});
+    let metadata =
+        json!({"name": name, "uid": uid_of(name), "annotations": {"developerspace.dev/space-uid": uid(name)}});
     merged(&stored_namespace(), &json!({"metadata": metadata}))
 }
 
@@ -79,7 +85,8 @@ fn get_crd() -> Call {
 fn crd(more: &Value) -> Call {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev";
     let metadata = merged(&json!({"name": "developerspaces.developerspace.dev", "uid": "uid-of-the-crd"}), more);
-    get_metadata(path).answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
+    get_metadata(path)
+        .answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
 }
 
 /// The write of `status`.
@@ -127,7 +134,9 @@ async fn a_sweep_with_an_old_crd_lists_and_writes_nothing() {
     assert!(fields.as_object_mut().unwrap().remove("terms").is_some());
     let script = [old, json!(crds()[1])].map(|crd| {
         let name = crd["metadata"]["name"].as_str().unwrap();
-        Step::from(get(&format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")).answered(crd.clone()))
+        Step::from(
+            get(&format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")).answered(crd.clone()),
+        )
     });
     let answer = play(script.into(), async |client| run(client, Arc::new(clock), &args).await).await;
     let error = "the installed CustomResourceDefinitions lack fields that this operator writes (DeveloperSpace status.terms), and it changes no space and no \
@@ -140,8 +149,7 @@ async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let spaces = [warned(), named(&sealed(), "moss-lab"), named(&fresh(), "fern-lab")];
     let lists = lists(&spaces, &[stored_namespace(), namespace_of("moss-lab"), foreign_namespace()]);
     let sweep = sweep_with(&["--dry-run"], after(lists, script![])).await;
-    let warning =
-        json!({"kind": "DeveloperSpace", "name": "fern-lab", "action": "warn", "expiredAt": "2026-03-09T09:00:00Z", "result": "would-do"});
+    let warning = json!({"kind": "DeveloperSpace", "name": "fern-lab", "action": "warn", "expiredAt": "2026-03-09T09:00:00Z", "result": "would-do"});
     assert_swept(&sweep, 0, &[warning, deletion("moss-lab", "would-do"), deletion(SPACE, "would-do")]);
     assert_eq!((sweep.live, sweep.refused, sweep.dry_run), (2, false, true));
 }
@@ -186,7 +194,8 @@ fn interrupted(count: usize) -> (Vec<Value>, Vec<Value>) {
 #[tokio::test]
 async fn what_an_interrupted_sweep_left_is_not_refused_forever() {
     let (spaces, namespaces) = interrupted(12);
-    let sweep = sweep_with(&["--max-deletions", "100%", "--dry-run"], after(lists(&spaces, &namespaces), script![])).await;
+    let sweep =
+        sweep_with(&["--max-deletions", "100%", "--dry-run"], after(lists(&spaces, &namespaces), script![])).await;
     assert_eq!((sweep.live, sweep.limit, sweep.refused), (12, 12, false), "{}", sweep.table());
 }
 
@@ -198,7 +207,13 @@ async fn the_limit_counts_the_namespaces_of_spaces_and_plain_ones_together() {
         let lists = lists(&spaces, &namespaces);
         sweep_with(&["--include-annotated", "--dry-run", "--max-deletions", limit], after(lists, script![])).await
     };
-    let rows = |result| [deletion("fern-10", result), deletion("fern-11", result), row("Namespace", "scratch", "delete-namespace", result)];
+    let rows = |result| {
+        [
+            deletion("fern-10", result),
+            deletion("fern-11", result),
+            row("Namespace", "scratch", "delete-namespace", result),
+        ]
+    };
     assert_swept(&sweep("3").await, 0, &rows("would-do"));
     assert_swept(&sweep("2").await, 3, &rows("refused"));
 }
@@ -227,7 +242,8 @@ async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
         get_crd(),
         seal(),
         event("Expired", "DeveloperSpace", SPACE),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+            .answered(going(&stored_namespace(), EXPIRES)),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
     assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);
@@ -242,8 +258,15 @@ async fn a_warning_is_published_in_the_namespace_only_if_it_belongs_to_the_space
         [(stored_namespace(), warned_of("1d", WARNED_A_DAY_BEFORE), Some(inside)), (foreign_namespace(), alone, None)]
     {
         let lists = lists(&[converged()], &[namespace]);
-        let written = merge_patch(&status_path(), says(102, &status)).answered(patched(&converged(), &json!({"status": status}), 103));
-        let script = script![written, event("Expiring", "DeveloperSpace", SPACE)].into_iter().chain(inside.map(Step::from)).collect();
+        let written = merge_patch(&status_path(), says(102, &status)).answered(patched(
+            &converged(),
+            &json!({"status": status}),
+            103,
+        ));
+        let script = script![written, event("Expiring", "DeveloperSpace", SPACE)]
+            .into_iter()
+            .chain(inside.map(Step::from))
+            .collect();
         let sweep = sweep_at(WARNED_A_DAY_BEFORE, &[], after(lists, script)).await;
         assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "warn", "done")]);
     }
@@ -255,7 +278,8 @@ const RENEW: &str = "to renew, set spec.renewedAt to the current time";
 fn announced(status: &Value, (from, until): (&str, &str), before: &str, remedy: &str) -> Value {
     let warning = json!({"at": from, "before": before, "expiresAt": until});
     let mut status = merged(status, &json!({"expiresAt": until, "lastWarning": warning}));
-    let message = format!("namespace {SPACE} and everything in it is deleted at {until} (warned {before} before); {remedy}");
+    let message =
+        format!("namespace {SPACE} and everything in it is deleted at {until} (warned {before} before); {remedy}");
     let expiring = json!({"status": "True", "reason": "WarningGiven", "message": message});
     status["conditions"][1] = merged(&status["conditions"][1], &expiring);
     status
@@ -280,10 +304,15 @@ fn sealed_at(space: &Value, status: &Value, until: &str) -> Value {
     merged(status, &json!({"observedGeneration": generation, "conditions": conditions(generation, &rows)}))
 }
 
-/// Three sweeps at those times: the first writes `status`, which announces the end `until`, and the last one deletes the namespace.
+/// Three sweeps at those times: the first writes `status`, which announces the end `until`, and the last one deletes
+/// the namespace.
 async fn ends_within_three_sweeps(class: &Value, space: &Value, times: [&str; 3], (status, until): (&Value, &str)) {
     let lists = |space: &Value| lists_under(class, std::slice::from_ref(space), &[stored_namespace()]);
-    let script = script![write(space, status), event("Expiring", "DeveloperSpace", SPACE), event_inside("Expiring", SPACE, NAMESPACE_UID)];
+    let script = script![
+        write(space, status),
+        event("Expiring", "DeveloperSpace", SPACE),
+        event_inside("Expiring", SPACE, NAMESPACE_UID)
+    ];
     assert_swept(&sweep_at(times[0], &[], after(lists(space), script)).await, 0, &done("warn", until));
     let space = &written(space, status);
     assert_swept(&sweep_at(times[1], &[], after(lists(space), script![])).await, 0, &[]);
@@ -291,7 +320,8 @@ async fn ends_within_three_sweeps(class: &Value, space: &Value, times: [&str; 3]
         get_crd(),
         write(space, &sealed_at(space, status, until)),
         event("Expired", "DeveloperSpace", SPACE),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), until)),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+            .answered(going(&stored_namespace(), until)),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
     assert_swept(&sweep_at(times[2], &[], after(lists(space), script)).await, 0, &done("delete-namespace", until));
@@ -300,11 +330,13 @@ async fn ends_within_three_sweeps(class: &Value, space: &Value, times: [&str; 3]
 #[tokio::test]
 async fn a_ttl_that_ends_in_the_past_ends_the_space_after_a_notice() {
     let (from, until) = ("2026-03-04T12:00:01Z", "2026-03-04T13:00:01Z");
-    let more = json!({"terms": {"ttl": "1d"}, "postponed": {"of": "2026-03-03T08:00:00Z", "from": from, "until": until}});
+    let more =
+        json!({"terms": {"ttl": "1d"}, "postponed": {"of": "2026-03-03T08:00:00Z", "from": from, "until": until}});
     let mut status = announced(&merged(&provisioned(), &more), (from, until), "1h", RENEW);
     status["conditions"][1]["lastTransitionTime"] = json!("2026-03-04T12:00:00Z");
     let times = ["2026-03-04T12:00:00.400Z", "2026-03-04T12:40:00.700Z", "2026-03-04T13:00:01.300Z"];
-    ends_within_three_sweeps(&class(), &edited(&converged(), &json!({"ttl": "1d"}), 120), times, (&status, until)).await;
+    ends_within_three_sweeps(&class(), &edited(&converged(), &json!({"ttl": "1d"}), 120), times, (&status, until))
+        .await;
 }
 
 #[tokio::test]
@@ -336,7 +368,8 @@ async fn the_longest_life_ends_after_a_notice() {
     ends_within_three_sweeps(&class, &space, times, (&status, until)).await;
 }
 
-/// The owner shortens the ttl while a notice of withdrawn consent runs. Otherwise another notice would begin at the end of that one.
+/// The owner shortens the ttl while a notice of withdrawn consent runs. Otherwise another notice would begin at the end
+/// of that one.
 #[tokio::test]
 async fn a_notice_that_continues_after_a_change_is_recorded() {
     let (from, until) = ("2026-03-20T09:00:00Z", "2026-03-27T09:00:00Z");
@@ -357,7 +390,10 @@ async fn a_notice_that_continues_after_a_change_is_recorded() {
 async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_until_the_class_is_validated() {
     let changed = |ttl: &str| {
         let (accepted, lifetime) = (class()["spec"].clone(), json!({"defaultTTL": ttl}));
-        merged(&class(), &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}))
+        merged(
+            &class(),
+            &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}),
+        )
     };
     let message = "it has expired under the spec of SpaceClass greenhouse that was accepted last, and not under the current spec, which \
                    the controller has not validated yet: start the controller, or wait until it has validated the class";
@@ -375,7 +411,11 @@ async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_unt
 async fn a_write_that_does_not_fit_is_sent_once_more_without_the_managed_fields() {
     let write = |space: &Value, status: &Value| {
         let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-        merge_patch(&status_path(), says(version, status)).answered(patched(space, &json!({"status": status}), version + 1))
+        merge_patch(&status_path(), says(version, status)).answered(patched(
+            space,
+            &json!({"status": status}),
+            version + 1,
+        ))
     };
     let (warning, sealing) = (warned_of("1d", WARNED_A_DAY_BEFORE), expired(&being_deleted(), true, EXPIRES));
     let script = script![
@@ -394,7 +434,8 @@ async fn a_write_that_does_not_fit_is_sent_once_more_without_the_managed_fields(
         remove_managed_fields(&warned()),
         write(&without_managed_fields(&warned()), &sealing),
         event("Expired", "DeveloperSpace", SPACE),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+            .answered(going(&stored_namespace(), EXPIRES)),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ]);
     let lists = || lists(&[warned()], &[stored_namespace()]);
@@ -421,13 +462,18 @@ async fn a_sweep_in_the_last_moment_before_the_end_leaves_it_to_the_next() {
 
 #[tokio::test]
 async fn a_deletion_that_waits_stops_no_clock() {
-    let going = |space: &Value| merged(&going(space, WARNED_AN_HOUR_BEFORE), &json!({"spec": {"deletionPolicy": "Retain"}}));
+    let going =
+        |space: &Value| merged(&going(space, WARNED_AN_HOUR_BEFORE), &json!({"spec": {"deletionPolicy": "Retain"}}));
     let gone = named(&going(&sealed()), "moss-lab");
     let lists = || lists(&[going(&warned()), gone.clone()], &[stored_namespace()]);
     let status = expired(&being_deleted(), true, EXPIRES);
     let script = script![
         get_crd(),
-        merge_patch(&status_path(), says(110, &status)).answered(patched(&going(&warned()), &json!({"status": status}), 111)),
+        merge_patch(&status_path(), says(110, &status)).answered(patched(
+            &going(&warned()),
+            &json!({"status": status}),
+            111
+        )),
         event("Expired", "DeveloperSpace", SPACE),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
             .answered(merged(&stored_namespace(), &json!({"metadata": {"deletionTimestamp": EXPIRES}}))),
@@ -468,7 +514,10 @@ async fn no_namespace_is_deleted_while_the_crd_cannot_be_read() {
 /// No other row reports the finalizer of a Namespace. A namespace that is terminating and is not held needs no row.
 #[tokio::test]
 async fn what_holds_the_namespace_of_an_expired_space_is_reported() {
-    let held = merged(&going(&namespace_of("moss-lab"), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
+    let held = merged(
+        &going(&namespace_of("moss-lab"), EXPIRES),
+        &json!({"metadata": {"finalizers": ["example.com/volumes"]}}),
+    );
     let message = "namespace moss-lab is being deleted, and its deletion is blocked: the Namespace has the finalizers example.com/volumes; each one \
                    is removed by its controller, or by an administrator";
     let report = json!({"kind": "Namespace", "name": "moss-lab", "action": "report", "result": "left-alone", "message": message});
@@ -499,7 +548,11 @@ async fn a_namespace_that_another_client_deleted_first_is_skipped() {
         script![get_crd(), delete_namespace("moss-lab").refused(404, "NotFound")],
         script![get_crd(), refused(), live(json!({"deletionTimestamp": EXPIRES}))],
         script![get_crd(), refused(), live(json!({"uid": "uid-of-a-later-namespace"}))],
-        script![get_crd(), refused(), live(json!({"annotations": {"developerspace.dev/adopt": "moss-lab/uid-of-a-later-space"}}))],
+        script![
+            get_crd(),
+            refused(),
+            live(json!({"annotations": {"developerspace.dev/adopt": "moss-lab/uid-of-a-later-space"}}))
+        ],
     ] {
         let lists = lists(&[named(&sealed(), "moss-lab")], &[namespace_of("moss-lab")]);
         assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion("moss-lab", "skipped")]);
@@ -538,7 +591,11 @@ async fn a_webhook_that_refuses_as_in_a_race_is_a_failed_row() {
     for code in [404, 409] {
         let lists = lists(&[], &[plain_namespace("scratch", &ttl("1d"))]);
         let sweep = sweep_with(&["--include-annotated"], after(lists, script![refused(code)])).await;
-        assert_swept(&sweep, 1, &[failed(&row("Namespace", "scratch", "delete-namespace", "failed"), "delete namespace scratch")]);
+        assert_swept(
+            &sweep,
+            1,
+            &[failed(&row("Namespace", "scratch", "delete-namespace", "failed"), "delete namespace scratch")],
+        );
     }
     let refused = || delete_namespace("moss-lab").refused_with(409, "Conflict", denied);
     let unchanged = || get("/api/v1/namespaces/moss-lab").answered(namespace_of("moss-lab"));
@@ -552,7 +609,9 @@ async fn a_webhook_that_refuses_as_in_a_race_is_a_failed_row() {
 async fn a_plain_namespace_that_another_client_changed_or_deleted_first_is_skipped() {
     for (code, reason) in [(404, "NotFound"), (409, "Conflict")] {
         let lists = lists(&[], &[plain_namespace("scratch", &ttl("1d"))]);
-        let sweep = sweep_with(&["--include-annotated"], after(lists, script![delete_plain("scratch").refused(code, reason)])).await;
+        let sweep =
+            sweep_with(&["--include-annotated"], after(lists, script![delete_plain("scratch").refused(code, reason)]))
+                .await;
         assert_swept(&sweep, 0, &[row("Namespace", "scratch", "delete-namespace", "skipped")]);
     }
 }
@@ -592,14 +651,18 @@ async fn annotated_namespaces_are_collected_when_asked_for_and_never_one_of_a_sp
     let space = merged(&named(&converged(), "fern-lab"), &json!({"spec": {"protected": true}}));
     let lists = || lists(std::slice::from_ref(&space), &namespaces);
     let sweep = sweep_with(&["--include-annotated"], after(lists(), script![delete_plain("scratch")])).await;
-    let rows = [row("Namespace", "scratch", "delete-namespace", "done"), unreadable("unclear", "developerspace.dev/ttl", "soon")];
+    let rows = [
+        row("Namespace", "scratch", "delete-namespace", "done"),
+        unreadable("unclear", "developerspace.dev/ttl", "soon"),
+    ];
     assert_swept(&sweep, 1, &rows);
     assert_swept(&sweep_with(&[], after(lists(), script![])).await, 0, &[]);
 }
 
 #[tokio::test]
 async fn a_namespace_with_a_mark_of_a_space_is_not_plain() {
-    let marked = |name: &str, metadata: Value| merged(&plain_namespace(name, &ttl("1h")), &json!({"metadata": metadata}));
+    let marked =
+        |name: &str, metadata: Value| merged(&plain_namespace(name, &ttl("1h")), &json!({"metadata": metadata}));
     let namespaces = [
         marked("managed", json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}})),
         marked("offered", json!({"annotations": {"developerspace.dev/adopt": "offered/User:ines@example.com"}})),
@@ -629,7 +692,11 @@ async fn what_cannot_be_read_is_a_failed_row_and_counts() {
         unreadable("zero", "developerspace.dev/ttl", "0"),
     ];
     assert_swept(&sweep, 1, &rows);
-    assert!(sweep.table().ends_with("1 namespaces deleted, 3 failed, 0 skipped; 0 had a living namespace."), "{}", sweep.table());
+    assert!(
+        sweep.table().ends_with("1 namespaces deleted, 3 failed, 0 skipped; 0 had a living namespace."),
+        "{}",
+        sweep.table()
+    );
 }
 
 #[tokio::test]
@@ -639,17 +706,24 @@ async fn a_space_that_cannot_be_read_keeps_its_namespace_and_is_a_failed_row() {
     let sweep = sweep_with(&["--include-annotated"], after(lists(&[broken], &[namespace]), script![])).await;
     assert_eq!(sweep.exit_status(), 1);
     let rows = json!(sweep)["items"].clone();
-    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["name"], &rows[0]["action"]), (1, &json!("moss-lab"), &json!("read")), "{rows}");
+    assert_eq!(
+        (rows.as_array().unwrap().len(), &rows[0]["name"], &rows[0]["action"]),
+        (1, &json!("moss-lab"), &json!("read")),
+        "{rows}"
+    );
 }
 
 #[tokio::test]
 async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
     let made_now = json!({"metadata": {"creationTimestamp": EXPIRES}});
-    let claims =
-        |name: &str, uid: &str| merged(&namespace_of(name), &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": uid}}}));
+    let claims = |name: &str, uid: &str| {
+        merged(&namespace_of(name), &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": uid}}}))
+    };
     let renewed = merged(&converged(), &json!({"spec": {"renewedAt": "2026-03-08T08:00:00Z"}}));
     let forged = [claims("copy", &uid(SPACE)), claims("kube-public", "space-that-is-gone")];
-    let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), stored_namespace()].into_iter().chain(forged);
+    let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), stored_namespace()]
+        .into_iter()
+        .chain(forged);
     let namespaces: Vec<Value> = namespaces.collect();
     let message = format!(
         "was created for the DeveloperSpace with UID {}, which no longer exists, and is left unchanged: delete it with `kubectl delete \
@@ -697,12 +771,15 @@ fn settings_page(namespaces: &[&str], token: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "9", "continue": token}, "items": items})
 }
 
-/// Returns which of `monitoring`, `istio-system`, `tools`, `kube-system` and `fern-lab` a sweep with those arguments protects, or its refusal.
+/// Returns which of `monitoring`, `istio-system`, `tools`, `kube-system` and `fern-lab` a sweep with those arguments
+/// protects, or its refusal.
 async fn protection(arguments: &[&str], script: Vec<Step>) -> Result<[bool; 5], String> {
     let line = ["x", "gc", "--operator-namespace", "tools"].iter().chain(arguments);
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
     let protected = play(script, async |client| protected(&client, &args).await).await;
-    protected.map(|protected| ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name)))
+    protected.map(|protected| {
+        ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name))
+    })
 }
 
 /// Only the names that are always protected.
@@ -713,17 +790,25 @@ async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
     let found = script![get_settings().answered(settings("tools", "monitoring, istio-*"))];
     assert_eq!(protection(&[], found).await, Ok([true, true, true, true, false]));
     assert_eq!(protection(&[], script![get_settings().answered(settings("tools", ""))]).await, BUILT_IN);
-    assert_eq!(protection(&["--protected-namespaces", "monitoring"], script![]).await, Ok([true, false, true, true, false]));
+    assert_eq!(
+        protection(&["--protected-namespaces", "monitoring"], script![]).await,
+        Ok([true, false, true, true, false])
+    );
     assert_eq!(protection(&["--protected-namespaces="], script![]).await, BUILT_IN, "empty is an answer");
-    assert_eq!(protection(&[], without_settings(script![list_settings().answered(settings_page(&[], ""))])).await, BUILT_IN);
+    assert_eq!(
+        protection(&[], without_settings(script![list_settings().answered(settings_page(&[], ""))])).await,
+        BUILT_IN
+    );
 }
 
 #[tokio::test]
 async fn an_account_that_may_not_read_the_settings_goes_on() {
     assert_eq!(protection(&[], script![get_settings().refused(403, "Forbidden")]).await, BUILT_IN);
     assert_eq!(protection(&[], without_settings(script![list_settings().refused(403, "Forbidden")])).await, BUILT_IN);
-    let namespace =
-        script![list_settings().answered(settings_page(&["fern-lab"], "")), get_namespace("fern-lab").refused(403, "Forbidden"),];
+    let namespace = script![
+        list_settings().answered(settings_page(&["fern-lab"], "")),
+        get_namespace("fern-lab").refused(403, "Forbidden"),
+    ];
     assert_eq!(protection(&[], without_settings(namespace)).await, BUILT_IN);
 }
 
@@ -746,12 +831,16 @@ async fn a_sweep_that_could_not_read_the_settings_is_refused_and_a_dry_run_goes_
             assert_eq!(protection(&["--dry-run"], script.clone()).await, BUILT_IN, "{failed}, {reason}");
             let refusal = protection(&[], script).await.unwrap_err();
             assert!(refusal.starts_with(&format!("{failed}: the server says {reason};")), "{refusal}");
-            assert!(refusal.ends_with("or set --protected-namespaces to the names that this sweep must not delete"), "{refusal}");
+            assert!(
+                refusal.ends_with("or set --protected-namespaces to the names that this sweep must not delete"),
+                "{refusal}"
+            );
         }
     }
 }
 
-/// Users of a space can create a ConfigMap of that name, make it unreadable for a client that reads managed fields, and fill whole pages.
+/// Users of a space can create a ConfigMap of that name, make it unreadable for a client that reads managed fields, and
+/// fill whole pages.
 #[tokio::test]
 async fn no_object_of_a_user_hides_the_settings_of_the_operator() {
     let names: Vec<String> = (10..20).map(|number| format!("fern-{number}")).collect();
@@ -784,11 +873,17 @@ async fn every_namespace_that_may_be_the_operators_is_named_and_none_of_a_space(
     let from = json!({"developerspace.dev/released-from": format!("bee-lab/{}", uid("bee-lab"))});
     let claimed = plain_namespace("claimed-lab", &json!({"developerspace.dev/space-uid": uid("claimed-lab")}));
     let bee = plain_namespace("bee-lab", &from);
-    let of_users = [(released, "aaa-lab"), (bee, "bee-lab"), (claimed, "claimed-lab"), (namespace_of("fern-lab"), "fern-lab")];
+    let of_users =
+        [(released, "aaa-lab"), (bee, "bee-lab"), (claimed, "claimed-lab"), (namespace_of("fern-lab"), "fern-lab")];
     let names = of_users.each_ref().map(|(_, name)| *name);
-    let looked_up =
-        || of_users.iter().map(|(namespace, name)| Step::from(get_namespace(name).answered(namespace.clone()))).collect::<Vec<_>>();
-    let of_spaces = script![list_settings().answered(settings_page(&names, ""))].into_iter().chain(looked_up()).collect();
+    let looked_up = || {
+        of_users
+            .iter()
+            .map(|(namespace, name)| Step::from(get_namespace(name).answered(namespace.clone())))
+            .collect::<Vec<_>>()
+    };
+    let of_spaces =
+        script![list_settings().answered(settings_page(&names, ""))].into_iter().chain(looked_up()).collect();
     assert_eq!(protection(&[], without_settings(of_spaces)).await, BUILT_IN);
 
     let all = [&names[..], &["gone", "platform", "zinnia"]].concat();
@@ -797,7 +892,11 @@ async fn every_namespace_that_may_be_the_operators_is_named_and_none_of_a_space(
         get_namespace("platform").answered(plain("platform")),
         get_namespace("zinnia").answered(plain("zinnia")),
     ];
-    let several = script![list_settings().answered(settings_page(&all, ""))].into_iter().chain(looked_up()).chain(others).collect();
+    let several = script![list_settings().answered(settings_page(&all, ""))]
+        .into_iter()
+        .chain(looked_up())
+        .chain(others)
+        .collect();
     let refusal = "namespace tools has no ConfigMap developerspace-settings with the protected namespaces, and the namespaces platform, zinnia have \
                    one: set --operator-namespace to the namespace that the operator runs in, which `kubectl get clusterrolebinding \
                    developerspace-operator -o wide` shows, or set --protected-namespaces to the names that this sweep must not delete";
@@ -808,9 +907,11 @@ async fn every_namespace_that_may_be_the_operators_is_named_and_none_of_a_space(
 async fn a_pattern_that_stops_the_controller_at_its_start_refuses_a_sweep() {
     for names in ["monitoring istio-*", "monitoring\nistio-*\n", "Monitoring", "monitoring;istio-*"] {
         for arguments in [&[][..], &["--dry-run"]] {
-            let refusal = protection(arguments, script![get_settings().answered(settings("tools", names))]).await.unwrap_err();
-            let invalid =
-                format!("PROTECTED_NAMESPACES in ConfigMap developerspace-settings in namespace tools is {names:?}; it must be names");
+            let refusal =
+                protection(arguments, script![get_settings().answered(settings("tools", names))]).await.unwrap_err();
+            let invalid = format!(
+                "PROTECTED_NAMESPACES in ConfigMap developerspace-settings in namespace tools is {names:?}; it must be names"
+            );
             assert!(refusal.starts_with(&invalid) && refusal.contains("correct the ConfigMap"), "{refusal}");
         }
     }
@@ -818,7 +919,9 @@ async fn a_pattern_that_stops_the_controller_at_its_start_refuses_a_sweep() {
 
 /// The refusal of the account that runs a sweep with those arguments.
 async fn refusal_of(arguments: &[&str], script: Vec<Step>) -> Option<String> {
-    let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else { panic!("this is gc") };
+    let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else {
+        panic!("this is gc")
+    };
     play(script, async |client| refusal(&client, &args).await).await
 }
 
@@ -840,13 +943,21 @@ fn reviewed(user: &str, rights: Vec<Step>) -> Vec<Step> {
 #[tokio::test]
 async fn the_operators_account_is_refused_for_namespaces_that_no_space_made() {
     let annotated = &["--include-annotated"];
-    let (operator, renamed) = ("system:serviceaccount:tools:developerspace-operator", "system:serviceaccount:tools:platform-spaces");
+    let (operator, renamed) =
+        ("system:serviceaccount:tools:developerspace-operator", "system:serviceaccount:tools:platform-spaces");
     let by_rights = |assigns: bool| script![holds("operate", true), holds("assign", assigns)];
     for (user, rights) in [(operator, script![]), (renamed, by_rights(false))] {
         let refused = refusal_of(annotated, reviewed(user, rights)).await;
-        assert!(refused.as_ref().is_some_and(|text| text.contains(user) && text.contains("docs/gc.md")), "{user}: {refused:?}");
+        assert!(
+            refused.as_ref().is_some_and(|text| text.contains(user) && text.contains("docs/gc.md")),
+            "{user}: {refused:?}"
+        );
     }
-    assert_eq!(refusal_of(annotated, reviewed("ines@example.com", by_rights(true))).await, None, "an administrator holds every verb");
+    assert_eq!(
+        refusal_of(annotated, reviewed("ines@example.com", by_rights(true))).await,
+        None,
+        "an administrator holds every verb"
+    );
     let sweeper = reviewed("system:serviceaccount:tools:sweeper", script![holds("operate", false)]);
     assert_eq!(refusal_of(annotated, sweeper).await, None);
     assert_eq!(refusal_of(&[], vec![]).await, None, "a sweep of spaces asks for nothing");
@@ -858,9 +969,15 @@ async fn an_account_that_cannot_be_determined_is_refused_for_namespaces_that_no_
     let user = "system:serviceaccount:tools:platform-spaces";
     let assigns = script![holds("operate", true), failed(holds("assign", true))];
     for (script, why) in [
-        (script![failed(review(&json!({"username": user})))], "failed to create a SelfSubjectReview: the server says InternalError;"),
+        (
+            script![failed(review(&json!({"username": user})))],
+            "failed to create a SelfSubjectReview: the server says InternalError;",
+        ),
         (script![review(&json!({}))], "the API server returned a SelfSubjectReview without a user name;"),
-        (reviewed(user, script![failed(holds("operate", true))]), "may operate developerspaces: the server says InternalError;"),
+        (
+            reviewed(user, script![failed(holds("operate", true))]),
+            "may operate developerspaces: the server says InternalError;",
+        ),
         (reviewed(user, assigns), "may assign developerspaces: the server says InternalError;"),
     ] {
         let refusal = refusal_of(&["--include-annotated"], script).await;

@@ -22,8 +22,9 @@ fn root() -> &'static Path {
 /// The YAML files of `folder`, except `kustomization.yaml`.
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|end| end == "yaml") && !path.ends_with("kustomization.yaml")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml") && !path.ends_with("kustomization.yaml"))
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "{folder} has no YAML");
     files
@@ -52,7 +53,9 @@ fn lost(given: &Value, kept: &Value, at: &str) -> Vec<String> {
         }
         Value::Array(items) => {
             let kept = kept.as_array().map(Vec::as_slice).unwrap_or_default();
-            let below = |(place, item): (usize, &Value)| lost(item, kept.get(place).unwrap_or(&Value::Null), &format!("{at}[{place}]"));
+            let below = |(place, item): (usize, &Value)| {
+                lost(item, kept.get(place).unwrap_or(&Value::Null), &format!("{at}[{place}]"))
+            };
             items.iter().enumerate().flat_map(below).collect()
         }
         _ => Vec::new(),
@@ -61,7 +64,8 @@ fn lost(given: &Value, kept: &Value, at: &str) -> Vec<String> {
 
 /// Decodes `document` strictly: a field of its spec that the type does not have is an error.
 fn read<T: DeserializeOwned + Serialize>(path: &Path, document: &Value) -> T {
-    let read: T = serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let read: T =
+        serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lost = lost(&document["spec"], &serde_json::to_value(&read).unwrap()["spec"], "spec");
     assert!(lost.is_empty(), "{}: nobody reads {}", path.display(), lost.join(", "));
     read
@@ -70,7 +74,9 @@ fn read<T: DeserializeOwned + Serialize>(path: &Path, document: &Value) -> T {
 fn classes() -> BTreeMap<String, SpaceClass> {
     let documents = [documents("config/classes"), documents("config/samples")].concat();
     let classes = documents.iter().filter(|(_, document)| document["kind"] == "SpaceClass");
-    classes.map(|(path, document)| (document["metadata"]["name"].as_str().unwrap().to_owned(), read(path, document))).collect()
+    classes
+        .map(|(path, document)| (document["metadata"]["name"].as_str().unwrap().to_owned(), read(path, document)))
+        .collect()
 }
 
 #[test]
@@ -80,7 +86,12 @@ fn the_stored_crds_are_those_of_the_types() {
         let stored = fs::read_to_string(&path).unwrap();
         let made = serde_saphyr::to_string(&crd).unwrap();
         let differs = stored.lines().zip(made.lines()).position(|(stored, made)| stored != made);
-        assert!(stored == made, "{} is out of date from line {:?} on: make generate", path.display(), differs.map(|line| line + 1));
+        assert!(
+            stored == made,
+            "{} is out of date from line {:?} on: make generate",
+            path.display(),
+            differs.map(|line| line + 1)
+        );
     }
     assert_eq!(files("crds").len(), crds().len(), "crds/ holds another file");
 }
@@ -91,7 +102,10 @@ fn shipped_classes_are_accepted_and_one_is_the_default() {
     for (name, shipped) in &classes {
         assert_eq!(class::check(&shipped.spec), Ok(()), "SpaceClass {name}");
         let enforced = shipped.spec.pod_security.as_ref().and_then(|levels| levels.enforce);
-        assert!(enforced.is_some() && shipped.spec.max_spaces_per_owner.is_some(), "administrators copy SpaceClass {name}");
+        assert!(
+            enforced.is_some() && shipped.spec.max_spaces_per_owner.is_some(),
+            "administrators copy SpaceClass {name}"
+        );
     }
     let is_default = |class: &&SpaceClass| {
         class
@@ -116,7 +130,8 @@ fn samples_are_spaces_that_their_classes_allow() {
     for (path, document) in spaces {
         let space: DeveloperSpace = read(path, document);
         let class_name = space.spec.class_name.as_ref().unwrap_or(&default);
-        let class = classes.get(class_name).unwrap_or_else(|| panic!("{}: no class {class_name} is shipped", path.display()));
+        let class =
+            classes.get(class_name).unwrap_or_else(|| panic!("{}: no class {class_name} is shipped", path.display()));
         let around = ledger::Surroundings {
             now: chrono::DateTime::UNIX_EPOCH,
             protected: &protected,
@@ -138,8 +153,10 @@ fn samples_are_spaces_that_their_classes_allow() {
 fn samples_are_listed_for_kustomize() {
     for folder in ["config/samples", "config/classes"] {
         let kustomization: Value =
-            serde_saphyr::from_str(&fs::read_to_string(root().join(folder).join("kustomization.yaml")).unwrap()).unwrap();
-        let mut listed: Vec<&str> = kustomization["resources"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            serde_saphyr::from_str(&fs::read_to_string(root().join(folder).join("kustomization.yaml")).unwrap())
+                .unwrap();
+        let mut listed: Vec<&str> =
+            kustomization["resources"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         listed.sort_unstable();
         let files = files(folder);
         let stored: Vec<&str> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
@@ -149,8 +166,11 @@ fn samples_are_listed_for_kustomize() {
 
 #[test]
 fn the_controller_and_the_sweep_have_the_same_settings() {
-    let documents: Vec<Value> = ["config/manager", "config/gc"].iter().flat_map(|folder| documents(folder)).map(|(_, it)| it).collect();
-    let find = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("there is no {kind}"));
+    let documents: Vec<Value> =
+        ["config/manager", "config/gc"].iter().flat_map(|folder| documents(folder)).map(|(_, it)| it).collect();
+    let find = |kind: &str| {
+        documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("there is no {kind}"))
+    };
     let environment = |pod: &Value| {
         let container = &pod["spec"]["containers"][0];
         (container["envFrom"].clone(), container["env"].clone(), container["image"].clone())

@@ -30,7 +30,10 @@ fn crd(place: usize, lacks: &str) -> Call {
     let mut crd = json!(crds()[place]);
     let fields = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties").unwrap();
     assert!(fields.as_object_mut().unwrap().remove(lacks).is_some() || lacks.is_empty());
-    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}", crd["metadata"]["name"].as_str().unwrap());
+    let path = format!(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}",
+        crd["metadata"]["name"].as_str().unwrap()
+    );
     get(&path).answered(crd)
 }
 
@@ -44,16 +47,20 @@ fn lacking(fields: &str) -> Option<String> {
 
 /// Waits for the CRDs for at most that number of seconds. Returns true if they are complete, and what is missing.
 async fn awaited(installed: &Installed, seconds: u64, script: Vec<Step>) -> (bool, Option<String>) {
-    let wait = async |client: Client| tokio::time::timeout(Duration::from_secs(seconds), await_crds(&client, installed)).await.is_ok();
+    let wait = async |client: Client| {
+        tokio::time::timeout(Duration::from_secs(seconds), await_crds(&client, installed)).await.is_ok()
+    };
     (play(script, wait).await, installed.problem())
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_operator_waits_for_both_crds_and_names_what_is_missing() {
     let installed = Installed::unread();
-    let not_installed =
-        |kind: &str| Some(format!("the CustomResourceDefinition of {kind} is not installed: run kubectl apply -k config/crd"));
-    let failed = "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says InternalError";
+    let not_installed = |kind: &str| {
+        Some(format!("the CustomResourceDefinition of {kind} is not installed: run kubectl apply -k config/crd"))
+    };
+    let failed =
+        "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says InternalError";
     for (script, missing) in [
         (script![some(SPACES).refused(404, "NotFound")], not_installed("DeveloperSpace")),
         (script![some(SPACES), some(CLASSES).refused(404, "NotFound")], not_installed("SpaceClass")),
@@ -93,7 +100,11 @@ async fn a_crd_that_is_replaced_while_the_operator_works_is_noticed() {
     assert_eq!(checked(&installed, script![crd(0, ""), crd(1, "")]).await, None);
     let lacks = lacking("SpaceClass status.accepted");
     assert_eq!(checked(&installed, script![crd(0, ""), crd(1, "accepted")]).await, lacks);
-    assert_eq!(checked(&installed, script![crd(0, "").refused(500, "InternalError")]).await, lacks, "a failed read shows nothing");
+    assert_eq!(
+        checked(&installed, script![crd(0, "").refused(500, "InternalError")]).await,
+        lacks,
+        "a failed read shows nothing"
+    );
     assert_eq!(checked(&installed, script![crd(0, "").refused(404, "NotFound"), crd(1, "")]).await, None);
     installed.complete().await;
 }

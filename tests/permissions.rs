@@ -73,8 +73,11 @@ fn the_operator_has_no_way_up() {
 fn only_viewing_is_part_of_a_built_in_role() {
     let part = |role: &Value| {
         let labels = role["metadata"]["labels"].as_object().cloned().unwrap_or_default();
-        let into =
-            labels.keys().filter_map(|key| key.strip_prefix("rbac.authorization.k8s.io/aggregate-to-")).collect::<Vec<_>>().join(", ");
+        let into = labels
+            .keys()
+            .filter_map(|key| key.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"))
+            .collect::<Vec<_>>()
+            .join(", ");
         (!into.is_empty()).then(|| format!("{} is part of {into}", role["metadata"]["name"].as_str().unwrap()))
     };
     assert_eq!(roles().iter().filter_map(part).collect::<Vec<_>>(), ["developerspace-viewer is part of view"]);

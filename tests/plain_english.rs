@@ -66,7 +66,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below `folders`, which may themselves be files. If `ends` is not empty, their names have one of those ends.
+/// All files below `folders`, which may themselves be files. If `ends` is not empty, their names have one of those
+/// ends.
 fn files(folders: &[&str], ends: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
@@ -84,7 +85,8 @@ fn files(folders: &[&str], ends: &[&str]) -> Vec<PathBuf> {
 /// Returns true if `text` contains `word` as a whole word, in upper or lower case.
 fn has_word(text: &str, word: &str) -> bool {
     let text = text.to_lowercase();
-    let of_a_word = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-');
+    let of_a_word =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-');
     text.match_indices(word).any(|(at, _)| {
         let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
         !of_a_word(before) && !of_a_word(after)
@@ -108,7 +110,8 @@ fn comment(line: &str) -> Option<&str> {
     ["//! ", "/// ", "// "].iter().find_map(|mark| text.strip_prefix(mark))
 }
 
-/// The string literals of a line of Rust that are sentences: with a space in them, and without the marks of JSON and of paths.
+/// The string literals of a line of Rust that are sentences: with a space in them, and without the marks of JSON and of
+/// paths.
 fn sentences(line: &str) -> Vec<&str> {
     let is_sentence = |text: &&str| text.contains(' ') && !text.contains(['{', '$', '/', '=']) || text.contains("{}");
     line.split('"').skip(1).step_by(2).filter(is_sentence).collect()
@@ -125,11 +128,18 @@ fn judge(path: &Path, take: impl Fn(&str) -> Vec<String>) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text });
     let lines = lines.filter(|line| !line.text.contains(REASON));
-    lines.flat_map(|line| take(line.text).iter().flat_map(|prose| offences(path, &line, prose)).collect::<Vec<_>>()).collect()
+    lines
+        .flat_map(|line| take(line.text).iter().flat_map(|prose| offences(path, &line, prose)).collect::<Vec<_>>())
+        .collect()
 }
 
 fn assert_none(offences: &[String]) {
-    assert!(offences.is_empty(), "{} lines break the wording rules of CONTRIBUTING.md:\n{}", offences.len(), offences.join("\n"));
+    assert!(
+        offences.is_empty(),
+        "{} lines break the wording rules of CONTRIBUTING.md:\n{}",
+        offences.len(),
+        offences.join("\n")
+    );
 }
 
 /// This file contains the list.
@@ -142,12 +152,17 @@ const CODE: [&str; 4] = ["src", "tests", "e2e", "fuzz"];
 fn code() -> Vec<PathBuf> {
     let all = files(&CODE, &["rs"]);
     assert!(all.len() > 200, "the code was not found");
-    all.into_iter().filter(|path| !is_this_file(path) && !path.components().any(|part| part.as_os_str() == "target")).collect()
+    all.into_iter()
+        .filter(|path| !is_this_file(path) && !path.components().any(|part| part.as_os_str() == "target"))
+        .collect()
 }
 
 #[test]
 fn comments_are_plain() {
-    let found = code().iter().flat_map(|path| judge(path, |line| comment(line).map(prose).into_iter().collect())).collect::<Vec<_>>();
+    let found = code()
+        .iter()
+        .flat_map(|path| judge(path, |line| comment(line).map(prose).into_iter().collect()))
+        .collect::<Vec<_>>();
     assert_none(&found);
 }
 
@@ -174,7 +189,11 @@ fn texts_for_users_are_plain() {
     let is_text = |path: &PathBuf| path.starts_with(root().join("src")) && !path.ends_with("bad_input_tests.rs");
     let texts = code().into_iter().filter(is_text);
     let strings = |line: &str| {
-        if comment(line).is_some() { vec![] } else { sentences(line).into_iter().map(|text| prose(&without_placeholders(text))).collect() }
+        if comment(line).is_some() {
+            vec![]
+        } else {
+            sentences(line).into_iter().map(|text| prose(&without_placeholders(text))).collect()
+        }
     };
     let found: Vec<String> = texts.flat_map(|path| judge(&path, strings)).collect();
     assert_none(&found);
@@ -202,7 +221,10 @@ fn documentation_is_plain() {
 #[test]
 fn comments_of_manifests_and_scripts_are_plain() {
     let mut manifests = files(&["config", ".github"], &["yaml", "yml"]);
-    let scripts = files(&["Makefile", "Dockerfile", ".ci/run", ".ci/commit-messages", ".ci/lint-workflows", "e2e/mutants/run.sh"], &[]);
+    let scripts = files(
+        &["Makefile", "Dockerfile", ".ci/run", ".ci/commit-messages", ".ci/lint-workflows", "e2e/mutants/run.sh"],
+        &[],
+    );
     assert!(manifests.len() > 20 && scripts.len() == 6, "the manifests and scripts were not found");
     manifests.extend(scripts);
     let hash = |line: &str| line.trim_start().strip_prefix("# ").map(prose).into_iter().collect();

@@ -1,5 +1,5 @@
-//! Rules for every policy of `config/policy`, whatever its content, and the requests of two accounts that policies confine. `e2e/tests/attack`
-//! shows on a real API server which requests the policies refuse.
+//! Rules for every policy of `config/policy`, whatever its content, and the requests of two accounts that policies
+//! confine. `e2e/tests/attack` shows on a real API server which requests the policies refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -23,7 +23,8 @@ fn files() -> Vec<PathBuf> {
 
 fn objects(kind: &str) -> Vec<Value> {
     let texts = files().into_iter().map(|file| fs::read_to_string(file).unwrap());
-    let all = texts.flat_map(|text| text.split("\n---\n").map(|one| serde_saphyr::from_str(one).unwrap()).collect::<Vec<Value>>());
+    let all = texts
+        .flat_map(|text| text.split("\n---\n").map(|one| serde_saphyr::from_str(one).unwrap()).collect::<Vec<Value>>());
     all.filter(|object| object["kind"] == kind).collect()
 }
 
@@ -33,8 +34,10 @@ fn name(object: &Value) -> &str {
 
 #[test]
 fn every_file_is_applied() {
-    let listed: Value = serde_saphyr::from_str(&fs::read_to_string("config/policy/kustomization.yaml").unwrap()).unwrap();
-    let mut files: Vec<String> = files().iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let listed: Value =
+        serde_saphyr::from_str(&fs::read_to_string("config/policy/kustomization.yaml").unwrap()).unwrap();
+    let mut files: Vec<String> =
+        files().iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
     files.sort();
     assert_eq!(listed["resources"], json!(files));
 }
@@ -69,7 +72,8 @@ fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
         let selector = &policy["spec"]["matchConstraints"]["namespaceSelector"];
         assert_ne!(selector["matchLabels"], of_spaces, "{} does not apply to released namespaces", name(&policy));
         let own = bindings.iter().filter(|binding| binding["spec"]["policyName"] == name(&policy));
-        let selected: Vec<&Value> = own.map(|binding| &binding["spec"]["matchResources"]).filter(|selected| !selected.is_null()).collect();
+        let selected: Vec<&Value> =
+            own.map(|binding| &binding["spec"]["matchResources"]).filter(|selected| !selected.is_null()).collect();
         if !selected.is_empty() {
             let both = [&of_spaces, &released].map(|labels| json!({"namespaceSelector": {"matchLabels": labels}}));
             assert_eq!(selected, [&both[0], &both[1]], "{}", name(&policy));
@@ -90,7 +94,8 @@ fn none_names_the_operators_account() {
     }
 }
 
-/// A text of a user that is no regular expression fails the request: `names.denied: ["(prod"]` would reject every creation in the class.
+/// A text of a user that is no regular expression fails the request: `names.denied: ["(prod"]` would reject every
+/// creation in the class.
 #[test]
 fn a_text_becomes_a_regular_expression_only_if_it_is_a_plain_pattern() {
     const GUARD: &str = "pattern.matches('^[-a-z0-9*]+$') && variables.name.";
@@ -109,7 +114,8 @@ fn a_text_becomes_a_regular_expression_only_if_it_is_a_plain_pattern() {
 
 /// The most characters of the texts in `schema`.
 fn most_characters(schema: &Value) -> u64 {
-    let below: u64 = schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_characters(field)).sum();
+    let below: u64 =
+        schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_characters(field)).sum();
     schema["maxLength"].as_u64().unwrap_or(below)
 }
 
@@ -119,7 +125,10 @@ fn lists_and_texts() -> (Vec<String>, u64) {
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     let is_list = |schema: &Value| schema["type"] == "array" || schema["additionalProperties"].is_object();
     let (lists, texts): (Vec<_>, Vec<_>) = spec.as_object().unwrap().iter().partition(|(_, schema)| is_list(schema));
-    (lists.into_iter().map(|(field, _)| field.clone()).collect(), texts.iter().map(|(_, schema)| most_characters(schema)).sum())
+    (
+        lists.into_iter().map(|(field, _)| field.clone()).collect(),
+        texts.iter().map(|(_, schema)| most_characters(schema)).sum(),
+    )
 }
 
 /// The policy that bounds the bytes of a space.
@@ -128,7 +137,8 @@ fn bounds() -> String {
     policies.iter().find(|policy| name(policy) == "developerspace-bounds").unwrap()["spec"].to_string()
 }
 
-/// The schema bounds characters, of up to four bytes, and not all keys of maps. The operator keeps the spec of each space.
+/// The schema bounds characters, of up to four bytes, and not all keys of maps. The operator keeps the spec of each
+/// space.
 #[test]
 fn the_bytes_of_a_spec_are_bounded() {
     let ((lists, characters), bounds) = (lists_and_texts(), bounds());
@@ -139,7 +149,8 @@ fn the_bytes_of_a_spec_are_bounded() {
     assert!(characters <= 4 * 1_024, "the other fields have up to {characters} characters");
 }
 
-/// No policy can bound managed fields, so the operator removes them if a write to the space does not fit. The rest must leave room for the status.
+/// No policy can bound managed fields, so the operator removes them if a write to the space does not fit. The rest must
+/// leave room for the status.
 #[test]
 fn a_space_without_managed_fields_is_smaller_than_the_largest_request_of_etcd() {
     const ETCD_LIMIT: u64 = 1_572_864;
@@ -165,7 +176,8 @@ fn every_field_of_access_is_compared_before_it_is_accepted() {
     let crd: Value = serde_saphyr::from_str(&fs::read_to_string("config/crd/spaceclasses.yaml").unwrap()).unwrap();
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     let policies = objects("ValidatingAdmissionPolicy");
-    let accepts = policies.iter().find(|policy| name(policy) == "developerspace-operator-accepts-what-is-there").unwrap();
+    let accepts =
+        policies.iter().find(|policy| name(policy) == "developerspace-operator-accepts-what-is-there").unwrap();
     let compared = accepts["spec"].to_string();
     let mut fields: Vec<&String> = Vec::new();
     for (field, schema) in spec["access"]["properties"].as_object().unwrap() {
@@ -179,7 +191,8 @@ fn every_field_of_access_is_compared_before_it_is_accepted() {
     }
 }
 
-/// A policy whose parameters are unknown (the CRD was deleted, or the API server has just started) refuses every request that it matches.
+/// A policy whose parameters are unknown (the CRD was deleted, or the API server has just started) refuses every
+/// request that it matches.
 #[test]
 fn parameters_that_are_not_known_stop_nothing_of_others() {
     for policy in objects("ValidatingAdmissionPolicy").iter().filter(|policy| !policy["spec"]["paramKind"].is_null()) {
@@ -191,8 +204,8 @@ fn parameters_that_are_not_known_stop_nothing_of_others() {
     }
 }
 
-/// The validations of a policy with their messages. Each variable is replaced by its expression, because variables that are not used are not
-/// evaluated.
+/// The validations of a policy with their messages. Each variable is replaced by its expression, because variables that
+/// are not used are not evaluated.
 struct Validations(Vec<(Program, String)>);
 
 impl Validations {
@@ -220,7 +233,9 @@ impl Validations {
             "userInfo": {"username": "system:serviceaccount:robots:worker"},
         });
         let mut context = Context::default().with_all();
-        for (variable, value) in [("request", &request), ("object", after), ("oldObject", before), ("namespaceObject", &Value::Null)] {
+        for (variable, value) in
+            [("request", &request), ("object", after), ("oldObject", before), ("namespaceObject", &Value::Null)]
+        {
             context.add_variable(variable, value).unwrap();
         }
         let holds = |program: &Program| match program.execute(&context).unwrap() {
@@ -257,7 +272,8 @@ fn released() -> Value {
 
 #[test]
 fn the_operator_only_completes_the_release_of_a_namespace() {
-    const FOREIGN: &str = "this namespace does not belong to a DeveloperSpace, so the developerspace-operator may not write to it";
+    const FOREIGN: &str =
+        "this namespace does not belong to a DeveloperSpace, so the developerspace-operator may not write to it";
     let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
     for metadata in [
         json!({"annotations": {"developerspace.dev/adopt": "orchid-lab/space-2"}}),
@@ -288,7 +304,9 @@ fn the_operator_only_completes_the_release_of_a_namespace() {
 #[test]
 fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
     let (confined, released) = (Validations::of("developerspace-operator-confined"), released());
-    let write = |before: &Value, metadata: &Value| confined.refusals(("UPDATE", "namespaces"), before, &patched(before, metadata));
+    let write = |before: &Value, metadata: &Value| {
+        confined.refusals(("UPDATE", "namespaces"), before, &patched(before, metadata))
+    };
     let interrupted = patched(
         &released,
         &json!({
@@ -320,7 +338,8 @@ fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
 #[test]
 fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
     let confined = Validations::of("developerspace-sweep-confined");
-    let managed = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"});
+    let managed =
+        json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab"});
     let ttl = json!({"developerspace.dev/ttl": "1s"});
     for (name, labels, annotations, is_admitted) in [
         ("orchid-lab", managed.clone(), json!({}), true),
@@ -332,7 +351,12 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
         ("note-lab", managed, json!({}), false),
         ("note-lab", json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), ttl.clone(), false),
         ("note-lab", json!({"developerspace.dev/released": "true"}), ttl.clone(), false),
-        ("note-lab", json!({}), json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-lab/space-1"}), false),
+        (
+            "note-lab",
+            json!({}),
+            json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-lab/space-1"}),
+            false,
+        ),
         ("default", json!({}), ttl.clone(), false),
         ("robots", json!({}), ttl.clone(), false),
         ("kube-system", json!({}), ttl.clone(), false),
@@ -350,8 +374,7 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
 fn the_account_of_a_sweep_changes_no_access() {
     let confined = Validations::of("developerspace-sweep-confined");
     let owner = json!({"kind": "User", "name": "ada@example.com"});
-    let full =
-        json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
+    let full = json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
     let sealed = json!({"conditions": [{"type": "Expired", "status": "True"}], "expiresAt": "2026-03-04T12:00:00Z"});
     for (before, change, is_admitted) in [
         (&full, sealed.clone(), true),

@@ -1,4 +1,5 @@
-//! A watch whose resourceVersion has expired, or whose events go back in time, restarts with a list. kube's watcher alone would continue.
+//! A watch whose resourceVersion has expired, or whose events go back in time, restarts with a list. kube's watcher
+//! alone would continue.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -51,7 +52,11 @@ fn gone() -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+    let classes = watches::classes(
+        &Client::new(service, "default"),
+        Arc::new(Store::default()),
+        Relist::every(Duration::from_secs(3_600)),
+    );
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
     for _ in 0..3 {
@@ -65,9 +70,11 @@ async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
 #[tokio::test(start_paused = true)]
 async fn objects_that_developers_can_make_large_are_listed_in_small_pages() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let (client, store, relist) = (Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+    let (client, store, relist) =
+        (Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
     let namespaces = watches::namespaces(&client, store.clone(), Arc::default(), relist.clone());
-    let watching = tokio::spawn(stream::select(namespaces, watches::children(&client, &store, &relist)).for_each(|_| async {}));
+    let watching =
+        tokio::spawn(stream::select(namespaces, watches::children(&client, &store, &relist)).for_each(|_| async {}));
     let (mut listed, mut held) = (Vec::new(), Vec::new());
     while listed.len() < 5 {
         let (request, respond) = server.next_request().await.unwrap();
@@ -87,16 +94,22 @@ async fn objects_that_developers_can_make_large_are_listed_in_small_pages() {
 
 fn event(name: &str, version: u64) -> String {
     let metadata = json!({"name": name, "uid": name, "resourceVersion": version.to_string()});
-    let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": metadata, "spec": {}});
+    let class =
+        json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": metadata, "spec": {}});
     json!({"type": "MODIFIED", "object": class}).to_string() + "\n"
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
-    for (versions, next) in [([8, 9, 11], "resourceVersion=11"), ([8, 8, 9], "resourceVersion=9"), ([8, 11, 9], "limit=500")] {
+    for (versions, next) in
+        [([8, 9, 11], "resourceVersion=11"), ([8, 8, 9], "resourceVersion=9"), ([8, 11, 9], "limit=500")]
+    {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let classes =
-            watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+        let classes = watches::classes(
+            &Client::new(service, "default"),
+            Arc::new(Store::default()),
+            Relist::every(Duration::from_secs(3_600)),
+        );
         let watching = tokio::spawn(classes.for_each(|_| async {}));
         answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
         let told: String = versions.iter().map(|version| event("small", *version)).collect();
@@ -109,7 +122,11 @@ async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
 #[tokio::test(start_paused = true)]
 async fn everything_is_listed_again_after_a_while() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(60)));
+    let classes = watches::classes(
+        &Client::new(service, "default"),
+        Arc::new(Store::default()),
+        Relist::every(Duration::from_secs(60)),
+    );
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -126,7 +143,8 @@ async fn everything_is_listed_again_after_a_while() {
 async fn a_list_that_takes_longer_than_the_period_comes_to_its_end() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let store = Arc::new(Store::default());
-    let classes = watches::classes(&Client::new(service, "default"), store.clone(), Relist::every(Duration::from_secs(30)));
+    let classes =
+        watches::classes(&Client::new(service, "default"), store.clone(), Relist::every(Duration::from_secs(30)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let (request, respond) = server.next_request().await.unwrap();
     assert!(request.uri().to_string().contains("limit=500"));
@@ -217,15 +235,20 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
     let (_kept, writer) = reflector::store();
-    let watching = tokio::spawn(watched_spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
+    let watching =
+        tokio::spawn(watched_spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
     let (listed, mut missed) = (objects::fresh(), objects::fresh());
     missed["metadata"]["uid"] = json!("uid-of-another");
     for space in [&listed, &missed] {
-        ctx.io.metrics.noncompliant.record(space_key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
+        ctx.io
+            .metrics
+            .noncompliant
+            .record(space_key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
     }
     let count = || {
         let text = ctx.io.metrics.render();
-        let line = text.lines().find_map(|line| line.strip_prefix("developerspace_noncompliant_spaces{rule=\"contact\"} "));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("developerspace_noncompliant_spaces{rule=\"contact\"} "));
         line.map(str::to_owned)
     };
     assert_eq!(count().as_deref(), Some("2"));
@@ -243,7 +266,8 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
 
 /// A list of those `objects` that are served at `path`.
 fn list_of(path: &str, objects: &[Value]) -> Response<Body> {
-    let plural = |object: &Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes");
+    let plural =
+        |object: &Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes");
     let items: Vec<&Value> = objects.iter().filter(|object| path.ends_with(&format!("/{}", plural(object)))).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items});
     Response::new(Body::from(serde_json::to_vec(&list).unwrap()))
@@ -254,7 +278,8 @@ fn list_of(path: &str, objects: &[Value]) -> Response<Body> {
 async fn a_namespace_whose_space_is_gone_is_counted_and_nothing_but_lists_is_requested() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
-    let running = tokio::spawn(controller::run(ctx.clone(), stream::pending().boxed(), Duration::from_secs(3_600), pending()));
+    let running =
+        tokio::spawn(controller::run(ctx.clone(), stream::pending().boxed(), Duration::from_secs(3_600), pending()));
     let mut held = Vec::new();
     let serving = async {
         loop {

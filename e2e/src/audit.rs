@@ -79,14 +79,20 @@ impl Audit {
     /// Returns the requests that were completed since the last call. The API server writes an entry right after it
     /// sends the response: wait with [`eventually`](crate::wait::eventually) for an expected entry.
     pub fn read(&mut self) -> Result<Vec<AuditEntry>> {
-        let mut file = File::open(&self.file).with_context(|| format!("there is no audit log at {}", self.file.display()))?;
+        let mut file =
+            File::open(&self.file).with_context(|| format!("there is no audit log at {}", self.file.display()))?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         // The last line may be incomplete.
         let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         self.offset += u64::try_from(complete)?;
-        bytes[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).filter_map(Result::transpose).collect()
+        bytes[..complete]
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(parse)
+            .filter_map(Result::transpose)
+            .collect()
     }
 
     /// Returns the changes that the user requested since the last call.
@@ -137,7 +143,8 @@ struct Status {
 }
 
 fn parse(line: &[u8]) -> Result<Option<AuditEntry>> {
-    let line: LogLine = serde_json::from_slice(line).with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
+    let line: LogLine = serde_json::from_slice(line)
+        .with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
     // The log also contains the start of each watch, and a Panic entry for a crash of the server: neither is a
     // completed response.
     if line.stage != "ResponseComplete" {

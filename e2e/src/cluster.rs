@@ -36,7 +36,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { with_nodes: false, users: User::default_users(), apiserver_args: vec![], controller_manager_args: vec![] }
+        Self {
+            with_nodes: false,
+            users: User::default_users(),
+            apiserver_args: vec![],
+            controller_manager_args: vec![],
+        }
     }
 }
 
@@ -62,7 +67,9 @@ struct Channel {
 impl Cluster {
     /// Starts a cluster, which takes about five seconds.
     pub async fn start(options: Options) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(&options)).await.context("the start of the cluster was interrupted")?
+        tokio::task::spawn_blocking(move || Self::start_blocking(&options))
+            .await
+            .context("the start of the cluster was interrupted")?
     }
 
     fn start_blocking(options: &Options) -> Result<Self> {
@@ -81,8 +88,11 @@ impl Cluster {
         for argument in &options.controller_manager_args {
             command.args(["--controller-manager-arg", argument]);
         }
-        let mut supervisor =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the supervisor dspace-cluster could not be started")?;
+        let mut supervisor = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the supervisor dspace-cluster could not be started")?;
         let commands = supervisor.stdin.take().context("the supervisor has no standard input")?;
         let responses = supervisor.stdout.take().context("the supervisor has no standard output")?;
         let mut channel = Channel { commands, responses: BufReader::new(responses) };

@@ -47,8 +47,9 @@ async fn send(port: u16, path: &str, head: &str, body: &str) -> Result<(u16, Str
 }
 
 async fn exchange(port: u16, request: &str) -> Result<(u16, String)> {
-    let mut stream =
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
     stream.write_all(request.as_bytes()).await?;
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await?;

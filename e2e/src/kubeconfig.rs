@@ -26,10 +26,19 @@ pub enum Credential<'a> {
 }
 
 /// Writes a kubeconfig with one context. `authority` is the CA's file; a plain HTTP server (a proxy) has none.
-pub fn write(file: &Path, server: &str, authority: Option<&Path>, user: &str, credential: &Credential<'_>) -> Result<()> {
-    let cluster =
-        authority.map_or_else(|| json!({"server": server}), |authority| json!({"server": server, "certificate-authority": authority}));
-    let text = serde_saphyr::to_string(&document(user, &cluster, credential)).context("a kubeconfig could not be written as YAML")?;
+pub fn write(
+    file: &Path,
+    server: &str,
+    authority: Option<&Path>,
+    user: &str,
+    credential: &Credential<'_>,
+) -> Result<()> {
+    let cluster = authority.map_or_else(
+        || json!({"server": server}),
+        |authority| json!({"server": server, "certificate-authority": authority}),
+    );
+    let text = serde_saphyr::to_string(&document(user, &cluster, credential))
+        .context("a kubeconfig could not be written as YAML")?;
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("{} could not be made", folder.display()))?;
     }
@@ -57,7 +66,10 @@ pub fn write_with_token(source: &Path, file: &Path, user: &str, token: &str) -> 
     let mut config = Kubeconfig::read_from(source).with_context(unusable)?;
     let current = config.current_context.clone().with_context(unusable)?;
     let context = config.contexts.iter().find(|context| context.name == current);
-    let cluster = context.and_then(|context| context.context.as_ref()).map(|context| context.cluster.clone()).with_context(unusable)?;
+    let cluster = context
+        .and_then(|context| context.context.as_ref())
+        .map(|context| context.cluster.clone())
+        .with_context(unusable)?;
     config.clusters.retain(|entry| entry.name == cluster);
     let mut document = document(user, &json!({}), &Credential::Token(token));
     document["clusters"] = serde_json::to_value(&config.clusters).context("the cluster's entry cannot be copied")?;
@@ -69,7 +81,8 @@ pub fn write_with_token(source: &Path, file: &Path, user: &str, token: &str) -> 
 /// A client configuration from a kubeconfig file.
 pub async fn config(file: &Path) -> Result<Config> {
     install_crypto();
-    let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("the kubeconfig {} cannot be read", file.display()))?;
+    let kubeconfig =
+        Kubeconfig::read_from(file).with_context(|| format!("the kubeconfig {} cannot be read", file.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("the kubeconfig {} cannot be used", file.display()))

@@ -48,9 +48,15 @@ impl MutationRun {
     /// Generates all mutations of `spec` from the schema of the kind with this plural.
     pub async fn new(admin: &Actor, plural: &str, spec: &Value) -> Result<Self> {
         let crd = admin.get(cluster_wide("CustomResourceDefinition", &format!("{plural}.developerspace.dev"))).await?;
-        let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
+        let schema =
+            crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
         let pending: VecDeque<Mutation> = mutations(schema, spec).into();
-        Ok(Self { total: pending.len(), pending: RefCell::new(pending), counts: Cell::default(), failures: RefCell::default() })
+        Ok(Self {
+            total: pending.len(),
+            pending: RefCell::new(pending),
+            counts: Cell::default(),
+            failures: RefCell::default(),
+        })
     }
 
     /// The number of mutations, tried or not.

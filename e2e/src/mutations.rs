@@ -124,12 +124,22 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
             }
             all.extend([json!("a".repeat(LONG_TEXT_CHARS)), json!(7), json!({}), json!([])]);
         }
-        Some("integer") => all.extend([json!(0), json!(1), json!(-1), json!(i32::MAX), json!(i64::MAX), json!(1.5), json!("1")]),
+        Some("integer") => {
+            all.extend([json!(0), json!(1), json!(-1), json!(i32::MAX), json!(i64::MAX), json!(1.5), json!("1")]);
+        }
         Some("boolean") => all.extend([json!(true), json!(false), json!("true"), json!(1)]),
         Some("array") => {
             let item = present.get(0).cloned().unwrap_or_else(|| smallest_valid(&schema["items"]));
             let twice = [present.as_array().cloned().unwrap_or_default(), vec![item.clone()]].concat();
-            all.extend([json!([]), json!([item.clone()]), Value::Array(twice), json!([{}]), json!([null]), json!("text"), json!({})]);
+            all.extend([
+                json!([]),
+                json!([item.clone()]),
+                Value::Array(twice),
+                json!([{}]),
+                json!([null]),
+                json!("text"),
+                json!({}),
+            ]);
             all.push(Value::Array(vec![item; MANY_ITEMS]));
         }
         Some("object") => {
@@ -147,7 +157,12 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
                     ("pods", "many"),
                 ];
                 all.extend(pairs.map(|(key, value)| json!({key: value})));
-                all.push((0..MANY_ITEMS).map(|number| (format!("example.com/k{number}"), json!("1"))).collect::<Map<_, _>>().into());
+                all.push(
+                    (0..MANY_ITEMS)
+                        .map(|number| (format!("example.com/k{number}"), json!("1")))
+                        .collect::<Map<_, _>>()
+                        .into(),
+                );
             }
         }
         _ => {}
@@ -161,7 +176,10 @@ fn smallest_valid(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
             let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            required.map(|property| (property.to_owned(), smallest_valid(&schema["properties"][property]))).collect::<Map<_, _>>().into()
+            required
+                .map(|property| (property.to_owned(), smallest_valid(&schema["properties"][property])))
+                .collect::<Map<_, _>>()
+                .into()
         }
         Some("array") => json!([]),
         Some("integer") => json!(1),
@@ -219,10 +237,19 @@ mod tests {
 
     #[test]
     fn every_property_is_changed_and_nothing_else() {
-        let spec = json!({"name": "a", "members": [{"name": "bob"}, {"name": "carol"}], "contact": {"team": "payments"}});
+        let spec =
+            json!({"name": "a", "members": [{"name": "bob"}, {"name": "carol"}], "contact": {"team": "payments"}});
         let all = mutations(&schema(), &spec);
-        for place in ["name =", "count =", "members =", "members[0].name =", "members[0].role =", "labels =", "contact =", "contact.team ="]
-        {
+        for place in [
+            "name =",
+            "count =",
+            "members =",
+            "members[0].name =",
+            "members[0].role =",
+            "labels =",
+            "contact =",
+            "contact.team =",
+        ] {
             assert!(all.iter().any(|mutation| mutation.label.starts_with(place)), "{place}");
         }
         for mutation in &all {

@@ -176,7 +176,10 @@ impl Drop for Operator {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the test harness keeps what is printed so, and shows it only for a failed test")]
+#[allow(
+    clippy::print_stderr,
+    reason = "the test harness keeps what is printed so, and shows it only for a failed test"
+)]
 fn print_log_tail(process: &Process) {
     eprintln!("--- the end of {} ---\n{}", process.log().display(), process.log_tail());
 }
@@ -216,11 +219,14 @@ pub fn install_steps() -> Vec<Vec<String>> {
 pub async fn until_policies_in_force(client: kube::Client) -> Result<()> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
     let spaces: Api<DynamicObject> = Api::all_with(client, &kind);
-    let space = DynamicObject::new("never-made", &kind).data(json!({"spec": {"owner": {"kind": "User", "name": "nobody@example.com"}}}));
+    let space = DynamicObject::new("never-made", &kind)
+        .data(json!({"spec": {"owner": {"kind": "User", "name": "nobody@example.com"}}}));
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     eventually("the API server to know the parameters of the policies", POLICIES_WITHIN, || async {
         match spaces.create(&dry_run, &space).await {
-            Err(kube::Error::Api(refused)) if refused.message.contains("failed to configure") => anyhow::bail!(refused.message),
+            Err(kube::Error::Api(refused)) if refused.message.contains("failed to configure") => {
+                anyhow::bail!(refused.message)
+            }
             // Any other response shows that the policies are evaluated.
             Ok(_) | Err(kube::Error::Api(_)) => Ok(Some(())),
             Err(error) => Err(error.into()),

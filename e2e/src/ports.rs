@@ -23,5 +23,8 @@ pub fn free() -> Result<u16> {
             return Ok(FIRST_PORT + offset);
         }
     }
-    bail!("found no free port on 127.0.0.1 between {FIRST_PORT} and {}: close some servers there", FIRST_PORT + PORT_COUNT)
+    bail!(
+        "found no free port on 127.0.0.1 between {FIRST_PORT} and {}: close some servers there",
+        FIRST_PORT + PORT_COUNT
+    )
 }

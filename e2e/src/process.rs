@@ -27,8 +27,12 @@ impl Process {
     /// Starts `command` with its output appended to the file `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let (stdout, stderr) = (open_log(log)?, open_log(log)?);
-        let child =
-            command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().with_context(|| format!("{name} could not be started"))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .with_context(|| format!("{name} could not be started"))?;
         Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
     }
 
@@ -60,8 +64,8 @@ impl Process {
         }
     }
 
-    /// Waits until `probe` yields true. The inner result is an error if the process ended before; the outer result is an
-    /// error if `within` has passed.
+    /// Waits until `probe` yields true. The inner result is an error if the process ended before; the outer result is
+    /// an error if `within` has passed.
     pub async fn until<F, Fut>(&mut self, what: &str, within: Duration, mut probe: F) -> Result<Result<()>>
     where
         F: FnMut() -> Fut,
@@ -149,10 +153,9 @@ pub fn is_running(pid: u32, program: &str) -> bool {
 /// running.
 pub async fn stop_by_pid_file(pid_file: &Path, program: &str, grace: Duration) -> Result<bool> {
     let Ok(text) = fs::read_to_string(pid_file) else { return Ok(false) };
-    let pid: u32 = text
-        .trim()
-        .parse()
-        .with_context(|| format!("{} does not hold a process id: remove it, and end {program} by hand", pid_file.display()))?;
+    let pid: u32 = text.trim().parse().with_context(|| {
+        format!("{} does not hold a process id: remove it, and end {program} by hand", pid_file.display())
+    })?;
     let running = is_running(pid, program);
     if running {
         signal(pid, "TERM")?;
@@ -190,5 +193,9 @@ pub fn memory_field(pid: u32, field: &str) -> std::io::Result<Option<String>> {
 }
 
 fn open_log(log: &Path) -> Result<File> {
-    OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("the log {} could not be opened", log.display()))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("the log {} could not be opened", log.display()))
 }

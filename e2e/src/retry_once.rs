@@ -39,7 +39,11 @@ struct RetryOnce {
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryOnce {
     type Future = Ready<()>;
 
-    fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        result: &mut Result<Response<B>, BoxError>,
+    ) -> Option<Self::Future> {
         let was_closed = result.as_ref().err().is_some_and(|error| was_closed(&**error));
         (was_closed && request.method() != Method::POST && std::mem::take(&mut self.is_left)).then(|| ready(()))
     }

@@ -6,6 +6,10 @@ use crate::{binaries, command, fixtures::now};
 pub async fn stamp() -> (String, String) {
     let mut git = tokio::process::Command::new("git");
     git.args(["describe", "--always", "--dirty"]).current_dir(binaries::repository());
-    let commit = command::run(git, None).await.ok().filter(command::Output::succeeded).map(|output| output.stdout.trim().to_owned());
+    let commit = command::run(git, None)
+        .await
+        .ok()
+        .filter(command::Output::succeeded)
+        .map(|output| output.stdout.trim().to_owned());
     (commit.unwrap_or_else(|| "unknown".to_owned()), now().format("%Y-%m-%d").to_string())
 }

@@ -54,10 +54,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_names_the_condition_and_the_last_state() {
-        let error = eventually::<(), _, _>("the namespace", Duration::from_millis(120), || async { bail!("its phase is Terminating") })
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = eventually::<(), _, _>("the namespace", Duration::from_millis(120), || async {
+            bail!("its phase is Terminating")
+        })
+        .await
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("the namespace"), "{error}");
         assert!(error.contains("its phase is Terminating"), "{error}");
     }

@@ -1,11 +1,12 @@
-//! No user gets access before the limits are in force, and neither a failure nor a blocked deletion preserves any user's access.
+//! No user gets access before the limits are in force, and neither a failure nor a blocked deletion preserves any
+//! user's access.
 
 use anyhow::{Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_class, a_namespace, a_space, at, condition, deployment, forbidden, holds, is_observed, name_of,
-        network_policy, refusal, run_concurrently, space, text, user,
+        Actor, SOON, World, a_class, a_namespace, a_space, at, condition, deployment, forbidden, holds, is_observed,
+        name_of, network_policy, refusal, run_concurrently, space, text, user,
     },
     scenarios,
 };
@@ -53,17 +54,26 @@ async fn access_is_granted_only_after_the_quota_is_in_force(world: &World) -> Re
     world.create_accepted_class("counted", class_spec("edit")).await?;
     let alice = world.actor("alice@example.com").await?;
     world.cluster().stop_component("kube-controller-manager")?;
-    world.admin().create(&space("quota-gap", json!({"className": "counted", "owner": user("alice@example.com")}))).await?;
+    world
+        .admin()
+        .create(&space("quota-gap", json!({"className": "counted", "owner": user("alice@example.com")})))
+        .await?;
     let waiting = world.until_not_ready("quota-gap", "Provisioning").await?;
     let message = text(condition(&waiting, "Ready"), "/message").to_owned();
-    ensure!(message.contains("the quota is not in force yet") && message.contains("kube-controller-manager"), "{message}");
+    ensure!(
+        message.contains("the quota is not in force yet") && message.contains("kube-controller-manager"),
+        "{message}"
+    );
     let bindings = names_in(world.admin(), "RoleBinding", "quota-gap").await?;
     ensure!(bindings.is_empty(), "somebody is in before the quota counts: {bindings:?}");
     forbidden("to deploy before the quota counts", alice.create(&empty_deployment("quota-gap", "early")).await)?;
     world.cluster().start_component("kube-controller-manager")?;
     world.until_ready("quota-gap").await?;
     for name in ["one", "two"] {
-        eventually("the owner to deploy", SOON, || async { Ok(alice.create(&empty_deployment("quota-gap", name)).await.ok()) }).await?;
+        eventually("the owner to deploy", SOON, || async {
+            Ok(alice.create(&empty_deployment("quota-gap", name)).await.ok())
+        })
+        .await?;
     }
     let sentence = refusal(alice.create(&empty_deployment("quota-gap", "three")).await)?;
     ensure!(sentence.contains("exceeded quota"), "{sentence}");
@@ -72,8 +82,11 @@ async fn access_is_granted_only_after_the_quota_is_in_force(world: &World) -> Re
 
 async fn a_role_binding_with_a_finalizer_loses_its_subjects(world: &World) -> Result<()> {
     world.create_accepted_class("adminlike", class_spec("admin")).await?;
-    world.create_ready_space("held-binding", json!({"className": "adminlike", "owner": user("bob@example.com")})).await?;
-    let (bob, binding) = (world.actor("bob@example.com").await?, at("RoleBinding", "held-binding", "developerspace-owner"));
+    world
+        .create_ready_space("held-binding", json!({"className": "adminlike", "owner": user("bob@example.com")}))
+        .await?;
+    let (bob, binding) =
+        (world.actor("bob@example.com").await?, at("RoleBinding", "held-binding", "developerspace-owner"));
     eventually("the owner's role to count", SOON, || async {
         Ok(bob.patch(binding, json!({"metadata": {"finalizers": ["example.com/hold"]}})).await.ok())
     })
@@ -88,23 +101,37 @@ async fn a_role_binding_with_a_finalizer_loses_its_subjects(world: &World) -> Re
         .await?;
     let failed = world.until_not_ready("held-binding", "ApplyFailed").await?;
     let message = text(condition(&failed, "Ready"), "/message").to_owned();
-    ensure!(message.contains("RoleBinding developerspace-owner in held-binding") && message.contains("finalizer"), "{message}");
+    ensure!(
+        message.contains("RoleBinding developerspace-owner in held-binding") && message.contains("finalizer"),
+        "{message}"
+    );
     world.admin().patch(binding, json!({"metadata": {"finalizers": null}})).await?;
     world.until_ready("held-binding").await?;
     let restored = world.admin().get(binding).await?;
-    ensure!(text(&restored, "/roleRef/name") == "edit" && text(&restored, "/subjects/0/name") == "bob@example.com", "{restored}");
+    ensure!(
+        text(&restored, "/roleRef/name") == "edit" && text(&restored, "/subjects/0/name") == "bob@example.com",
+        "{restored}"
+    );
     Ok(())
 }
 
 async fn a_breach_of_isolation_grants_no_new_access(world: &World) -> Result<()> {
     world.create_accepted_class("walled", class_spec("edit")).await?;
-    world.create_ready_space("breached-lab", json!({"className": "walled", "owner": user("carol@example.com")})).await?;
+    world
+        .create_ready_space("breached-lab", json!({"className": "walled", "owner": user("carol@example.com")}))
+        .await?;
     let (carol, admin) = (world.actor("carol@example.com").await?, world.admin());
-    eventually("the owner to open the space", SOON, || async { Ok(carol.create(&open_policy("breached-lab", "open")).await.ok()) }).await?;
+    eventually("the owner to open the space", SOON, || async {
+        Ok(carol.create(&open_policy("breached-lab", "open")).await.ok())
+    })
+    .await?;
     admin.patch(a_class("walled"), json!({"spec": {"network": {"isolation": "Namespace", "enforced": true}}})).await?;
     let breached = world.until_not_ready("breached-lab", "IsolationBreached").await?;
     let message = text(condition(&breached, "Ready"), "/message").to_owned();
-    ensure!(message.contains("NetworkPolicy open") && message.contains("kubectl -n breached-lab delete networkpolicy open"), "{message}");
+    ensure!(
+        message.contains("NetworkPolicy open") && message.contains("kubectl -n breached-lab delete networkpolicy open"),
+        "{message}"
+    );
     let members = json!([{"kind": "Group", "name": "newcomers", "role": "view"}]);
     admin.patch(a_space("breached-lab"), json!({"spec": {"members": members}})).await?;
     world.until_not_ready("breached-lab", "IsolationBreached").await?;
@@ -126,11 +153,20 @@ async fn a_refused_spec_revokes_access(world: &World) -> Result<()> {
     world.create_accepted_class("frozen", class_spec("edit")).await?;
     let members = json!([{"kind": "User", "name": "bob@example.com", "role": "edit"}]);
     world
-        .create_ready_space("poisoned-lab", json!({"className": "frozen", "owner": user("alice@example.com"), "members": members}))
+        .create_ready_space(
+            "poisoned-lab",
+            json!({"className": "frozen", "owner": user("alice@example.com"), "members": members}),
+        )
         .await?;
-    let (alice, bob, carol) =
-        (world.actor("alice@example.com").await?, world.actor("bob@example.com").await?, world.actor("carol@example.com").await?);
-    eventually("the member to work", SOON, || async { Ok(bob.create(&empty_deployment("poisoned-lab", "before")).await.ok()) }).await?;
+    let (alice, bob, carol) = (
+        world.actor("alice@example.com").await?,
+        world.actor("bob@example.com").await?,
+        world.actor("carol@example.com").await?,
+    );
+    eventually("the member to work", SOON, || async {
+        Ok(bob.create(&empty_deployment("poisoned-lab", "before")).await.ok())
+    })
+    .await?;
     alice.patch(a_space("poisoned-lab"), json!({"spec": {"renewedAt": "2099-01-01T00:00:00Z"}})).await?;
     world.until_not_ready("poisoned-lab", "InvalidSpec").await?;
     let eviction = json!({"spec": {"owner": user("carol@example.com"), "members": []}});
@@ -149,7 +185,9 @@ async fn a_refused_spec_revokes_access(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    for (label, actor) in [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)] {
+    for (label, actor) in
+        [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)]
+    {
         eventually(&format!("{label} to be shut out"), SOON, || async {
             Ok(forbidden(label, actor.create(&empty_deployment("poisoned-lab", "after")).await).ok())
         })
@@ -169,7 +207,10 @@ async fn an_open_space_cannot_move_to_an_enforced_class(world: &World) -> Result
     world.create_accepted_class("keep", enforced).await?;
     world.create_ready_space("opened-lab", json!({"className": "meadow", "owner": user("bob@example.com")})).await?;
     let bob = world.actor("bob@example.com").await?;
-    eventually("the owner to open the space", SOON, || async { Ok(bob.create(&open_policy("opened-lab", "open")).await.ok()) }).await?;
+    eventually("the owner to open the space", SOON, || async {
+        Ok(bob.create(&open_policy("opened-lab", "open")).await.ok())
+    })
+    .await?;
     bob.patch(a_space("opened-lab"), json!({"spec": {"className": "keep"}})).await?;
     let refused = world.until_not_ready("opened-lab", "IsolationBreached").await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();

@@ -1,5 +1,5 @@
-//! R22: sequences of user actions, each step checked against I1 to I7. `make sweep` plays more of them; docs/reliability/adversary.md explains how to
-//! read a failure.
+//! R22: sequences of user actions, each step checked against I1 to I7. `make sweep` plays more of them;
+//! docs/reliability/adversary.md explains how to read a failure.
 
 use anyhow::{Result, ensure};
 use e2e::adversary::{Options, Outcome, Place, run};

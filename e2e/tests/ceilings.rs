@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_class, a_namespace, a_space, at, binding, class, cluster_role, condition, ensure_equal, pod, refusal,
-        run_concurrently, space, text, user,
+        Actor, SOON, World, a_class, a_namespace, a_space, at, binding, class, cluster_role, condition, ensure_equal,
+        pod, refusal, run_concurrently, space, text, user,
     },
     scenarios,
 };
@@ -46,7 +46,9 @@ async fn the_limit_range_of_the_class_applies_to_its_spaces(world: &World) -> Re
     world.create_ready_space("alice-measured", json!({"className": "measured", "owner": user(ALICE)})).await?;
     let alice = world.actor(ALICE).await?;
     let limit_range_patch = |item: Value| json!({"spec": {"limitRange": [item]}});
-    alice.patch(a_space("alice-measured"), limit_range_patch(json!({"type": "Container", "default": {"cpu": "800m"}}))).await?;
+    alice
+        .patch(a_space("alice-measured"), limit_range_patch(json!({"type": "Container", "default": {"cpu": "800m"}})))
+        .await?;
     world.until_ready("alice-measured").await?;
     let mut expected = item.clone();
     expected["default"]["cpu"] = json!("800m");
@@ -91,14 +93,21 @@ async fn a_class_with_an_unusable_ceiling_is_not_accepted(world: &World) -> Resu
             json!({"hard": hard, "max": {"requests.cpu": "16"}}),
             "quota.max requests.cpu: 16 cannot be used under limits.cpu 8",
         ),
-        ("no-room", json!({"hard": {"count/rolebindings.rbac.authorization.k8s.io": "0"}}), "leaves no room for the 1 RoleBindings"),
+        (
+            "no-room",
+            json!({"hard": {"count/rolebindings.rbac.authorization.k8s.io": "0"}}),
+            "leaves no room for the 1 RoleBindings",
+        ),
     ] {
         world.admin().create(&class(name, json!({"quota": quota}))).await?;
         world
             .until("to be refused", a_class(name), |class| {
                 let accepted = condition(class, "Accepted");
                 let is_refused = accepted["status"] == "False" && accepted["reason"] == "InvalidSpec";
-                ensure!(is_refused && text(accepted, "/message").contains(expected_text), "wanted {expected_text:?}: {accepted}");
+                ensure!(
+                    is_refused && text(accepted, "/message").contains(expected_text),
+                    "wanted {expected_text:?}: {accepted}"
+                );
                 Ok(())
             })
             .await?;
@@ -113,7 +122,12 @@ async fn quotas_of_storage_classes_are_written(world: &World) -> Result<()> {
         "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "3", "local-path.storageclass.storage.k8s.io/requests.storage": "0",
         "count/ingresses.networking.k8s.io": "5", "count/horizontalpodautoscalers.autoscaling": "5", "requests.nvidia.com/gpu": "1",
     });
-    world.create_accepted_class("gold-lab", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": {"hard": hard}})).await?;
+    world
+        .create_accepted_class(
+            "gold-lab",
+            json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": {"hard": hard}}),
+        )
+        .await?;
     world.create_ready_space("alice-gold", json!({"className": "gold-lab", "owner": user(ALICE)})).await?;
     let quota = at("ResourceQuota", "alice-gold", "developerspace");
     ensure_equal("the quota", &world.admin().get(quota).await?["spec"]["hard"], &hard)?;
@@ -129,7 +143,8 @@ async fn quotas_of_storage_classes_are_written(world: &World) -> Result<()> {
         .map(drop)
 }
 
-/// F07: the shipped class allows limits to rise with requests, and the operator reports a space that raises requests alone.
+/// F07: the shipped class allows limits to rise with requests, and the operator reports a space that raises requests
+/// alone.
 async fn requests_rise_with_limits_only(world: &World) -> Result<()> {
     let alice = world.actor(ALICE).await?;
     let spec = json!({"className": "standard", "owner": user(ALICE), "quota": {"requests.cpu": "20"}});
@@ -160,7 +175,12 @@ async fn names_that_others_rely_on_are_refused(world: &World) -> Result<()> {
 
 async fn a_name_is_available_once_no_service_account_refers_to_it(world: &World) -> Result<()> {
     let members = json!([{"kind": "ServiceAccount", "namespace": "carol-jobs", "name": "deployer", "role": "edit"}]);
-    world.create_ready_space("carol-shop", json!({"className": "small", "owner": user("carol@example.com"), "members": members})).await?;
+    world
+        .create_ready_space(
+            "carol-shop",
+            json!({"className": "small", "owner": user("carol@example.com"), "members": members}),
+        )
+        .await?;
     world.admin().create(&space("carol-jobs", json!({"className": "small", "owner": user("bob@example.com")}))).await?;
     let refused = world.until_not_ready("carol-jobs", "NamespaceConflict").await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();
@@ -172,7 +192,12 @@ async fn a_name_is_available_once_no_service_account_refers_to_it(world: &World)
 async fn a_contact_field_that_is_required_later_is_reported(world: &World) -> Result<()> {
     world.create_accepted_class("reachable", json!({})).await?;
     let contact = json!({"team": "payments"});
-    world.create_ready_space("alice-reachable", json!({"className": "reachable", "owner": user(ALICE), "contact": contact})).await?;
+    world
+        .create_ready_space(
+            "alice-reachable",
+            json!({"className": "reachable", "owner": user(ALICE), "contact": contact}),
+        )
+        .await?;
     let patch = json!({"spec": {"metadata": {"requiredContact": ["team", "chat"]}}});
     world.admin().patch(a_class("reachable"), patch).await?;
     eventually("the message to ask for it", SOON, || async {
@@ -184,7 +209,10 @@ async fn a_contact_field_that_is_required_later_is_reported(world: &World) -> Re
     .await?;
     world
         .admin()
-        .create(&space("bob-reachable", json!({"className": "reachable", "owner": user("bob@example.com"), "contact": contact})))
+        .create(&space(
+            "bob-reachable",
+            json!({"className": "reachable", "owner": user("bob@example.com"), "contact": contact}),
+        ))
         .await?;
     world.until_not_ready("bob-reachable", "InvalidSpec").await.map(drop)
 }

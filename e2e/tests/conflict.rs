@@ -1,12 +1,12 @@
-//! Names that are taken, transferred or protected, and owners over their limit: the operator does not touch namespaces that it does not own, and a
-//! limit holds however many requests are concurrent.
+//! Names that are taken, transferred or protected, and owners over their limit: the operator does not touch namespaces
+//! that it does not own, and a limit holds however many requests are concurrent.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_class, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace, run_concurrently,
-        space, stays, text, uid_of, user,
+        SOON, World, a_class, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace,
+        run_concurrently, space, stays, text, uid_of, user,
     },
     scenarios,
 };
@@ -27,7 +27,10 @@ async fn conflict() -> Result<()> {
     ])
     .await?;
     // A separate run: the crowd would slow the others down.
-    run_concurrently(scenarios![&world; concurrent_creations_stay_within_the_owner_limit, a_lowered_owner_limit_deletes_no_space]).await?;
+    run_concurrently(
+        scenarios![&world; concurrent_creations_stay_within_the_owner_limit, a_lowered_owner_limit_deletes_no_space],
+    )
+    .await?;
     world.ensure_operator_ready().await
 }
 
@@ -41,7 +44,8 @@ async fn a_foreign_namespace_is_not_changed(world: &World) -> Result<()> {
     let refused = world.until_not_ready("jana-legacy", "NamespaceConflict").await?;
     ensure!(holds(&refused, "Stalled"), "{}", refused["status"]);
     ensure!(refused["status"]["namespace"].is_null(), "the status claims it: {}", refused["status"]);
-    // A further change of the space does not make the namespace the operator's either, and neither does the deletion of the space.
+    // A further change of the space does not make the namespace the operator's either, and neither does the deletion of
+    // the space.
     admin.patch(a_space("jana-legacy"), json!({"spec": {"description": "please"}})).await?;
     world.until_not_ready("jana-legacy", "NamespaceConflict").await?;
     admin.delete(a_space("jana-legacy")).await?;
@@ -57,14 +61,19 @@ async fn a_foreign_namespace_is_not_changed(world: &World) -> Result<()> {
 
 /// Returns the namespace after the controllers that write to every new namespace have done so.
 async fn namespace_at_rest(world: &World, name: &str) -> Result<Value> {
-    eventually("the default ServiceAccount", SOON, || async { world.admin().find(at("ServiceAccount", name, "default")).await }).await?;
+    eventually("the default ServiceAccount", SOON, || async {
+        world.admin().find(at("ServiceAccount", name, "default")).await
+    })
+    .await?;
     world.admin().get(a_namespace(name)).await
 }
 
 /// Labels and annotations are not the authority: a namespace with matching ones still does not belong to the space.
 async fn forged_ownership_metadata_is_ignored(world: &World) -> Result<()> {
     let admin = world.admin();
-    let victim = world.create_ready_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")})).await?;
+    let victim = world
+        .create_ready_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")}))
+        .await?;
     let labels = json!({
         "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "klaus-forged", "developerspace.dev/class": "standard",
     });
@@ -91,7 +100,9 @@ async fn an_administrator_offers_a_namespace_for_adoption(world: &World) -> Resu
     admin.create(&space("lena-old", json!({"className": "standard", "owner": user("alice@example.com")}))).await?;
     world.until_not_ready("lena-old", "NamespaceConflict").await?;
     // An annotation that names another space does not hand the namespace over here.
-    admin.patch(a_namespace("lena-old"), json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-new"}}})).await?;
+    admin
+        .patch(a_namespace("lena-old"), json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-new"}}}))
+        .await?;
     stays("the namespace to be nobody's", Duration::from_secs(3), || async {
         let space = admin.get(a_space("lena-old")).await?;
         ensure!(condition(&space, "Ready")["reason"] == "NamespaceConflict", "{}", space["status"]);
@@ -106,11 +117,14 @@ async fn an_administrator_offers_a_namespace_for_adoption(world: &World) -> Resu
             .until("to say that this hands nothing over", a_space("lena-old"), |space| {
                 let ready = condition(space, "Ready");
                 let message = text(ready, "/message");
-                let command =
-                    format!("kubectl annotate namespace lena-old developerspace.dev/adopt=lena-old/{} --overwrite", uid_of(space));
+                let command = format!(
+                    "kubectl annotate namespace lena-old developerspace.dev/adopt=lena-old/{} --overwrite",
+                    uid_of(space)
+                );
                 ensure!(ready["reason"] == "NamespaceConflict" && message.contains(&command), "{ready}");
                 ensure!(
-                    message.contains("to User:alice@example.com") && message.contains("its annotation developerspace.dev/adopt"),
+                    message.contains("to User:alice@example.com")
+                        && message.contains("its annotation developerspace.dev/adopt"),
                     "{ready}"
                 );
                 Ok(())
@@ -149,20 +163,34 @@ async fn protected_names_are_refused(world: &World) -> Result<()> {
     let home = admin.get(a_namespace("developerspace-system")).await?;
     ensure!(home["status"]["phase"] == "Active", "the operator's own namespace is going: {}", home["status"]);
     // A name that only resembles a protected name is free.
-    world.create_ready_space("monitoring-2", json!({"className": "standard", "owner": user("mona@example.com")})).await?;
+    world
+        .create_ready_space("monitoring-2", json!({"className": "standard", "owner": user("mona@example.com")}))
+        .await?;
     Ok(())
 }
 
 async fn a_name_can_be_used_again(world: &World) -> Result<()> {
     let admin = world.admin();
-    let first = world.create_ready_space("nils-again", json!({"className": "standard", "owner": user("nils@example.com")})).await?;
+    let first = world
+        .create_ready_space("nils-again", json!({"className": "standard", "owner": user("nils@example.com")}))
+        .await?;
     admin.delete(a_space("nils-again")).await?;
     world.until_gone(a_space("nils-again")).await?;
-    let second = world.create_ready_space("nils-again", json!({"className": "small", "owner": user("nina@example.com")})).await?;
+    let second = world
+        .create_ready_space("nils-again", json!({"className": "small", "owner": user("nina@example.com")}))
+        .await?;
     ensure!(uid_of(&first) != uid_of(&second), "it is the same space");
     let namespace = admin.get(a_namespace("nils-again")).await?;
-    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1space-uid") == uid_of(&second), "{}", namespace["metadata"]);
-    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "User:nina@example.com", "{}", namespace["metadata"]);
+    ensure!(
+        text(&namespace, "/metadata/annotations/developerspace.dev~1space-uid") == uid_of(&second),
+        "{}",
+        namespace["metadata"]
+    );
+    ensure!(
+        text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "User:nina@example.com",
+        "{}",
+        namespace["metadata"]
+    );
     Ok(())
 }
 
@@ -177,7 +205,11 @@ async fn a_space_waits_for_a_terminating_namespace(world: &World) -> Result<()> 
     world
         .until("to wait", a_space("otto-slow"), |space| {
             let reason = text(condition(space, "Ready"), "/reason");
-            ensure!(["NamespaceTerminating", "NamespaceConflict"].contains(&reason), "its status is {}", space["status"]);
+            ensure!(
+                ["NamespaceTerminating", "NamespaceConflict"].contains(&reason),
+                "its status is {}",
+                space["status"]
+            );
             Ok(())
         })
         .await?;
@@ -186,18 +218,23 @@ async fn a_space_waits_for_a_terminating_namespace(world: &World) -> Result<()> 
 }
 
 async fn concurrent_creations_stay_within_the_owner_limit(world: &World) -> Result<()> {
-    world.create_accepted_class("three-each", json!({"maxSpacesPerOwner": 3, "lifetime": {"defaultTTL": "7d"}})).await?;
+    world
+        .create_accepted_class("three-each", json!({"maxSpacesPerOwner": 3, "lifetime": {"defaultTTL": "7d"}}))
+        .await?;
     let admin = world.admin();
     let names: Vec<String> = (0..60).map(|number| format!("crowd-{number:02}")).collect();
     let spec = json!({"className": "three-each", "owner": user("paula@example.com")});
     let objects: Vec<Value> = names.iter().map(|name| space(name, spec.clone())).collect();
     try_join_all(objects.iter().map(|object| admin.create(object))).await?;
     // Another owner is not affected.
-    world.create_ready_space("quentin-only", json!({"className": "three-each", "owner": user("quentin@example.com")})).await?;
+    world
+        .create_ready_space("quentin-only", json!({"className": "three-each", "owner": user("quentin@example.com")}))
+        .await?;
     let admitted = eventually("all to be judged", SOON, || async {
         let spaces = crowd_spaces(world).await?;
         let refused = spaces.iter().filter(|space| condition(space, "Ready")["reason"] == "OwnerLimitExceeded").count();
-        let ready: Vec<String> = spaces.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
+        let ready: Vec<String> =
+            spaces.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
         ensure!(ready.len() == 3 && refused == 57, "{} ready, {refused} refused", ready.len());
         Ok(Some(ready))
     })
@@ -205,7 +242,10 @@ async fn concurrent_creations_stay_within_the_owner_limit(world: &World) -> Resu
     ensure_namespaces(world, &admitted).await?;
     // No other space was admitted and evicted again.
     let created_namespaces = join_all(names.iter().map(|name| admin.find(a_namespace(name)))).await;
-    ensure!(created_namespaces.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3, "the namespaces do not agree");
+    ensure!(
+        created_namespaces.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3,
+        "the namespaces do not agree"
+    );
     let created = world.cluster().audit().read()?;
     let created: Vec<&str> = created
         .iter()
@@ -218,8 +258,12 @@ async fn concurrent_creations_stay_within_the_owner_limit(world: &World) -> Resu
     admin.delete(a_space(&admitted[0])).await?;
     world.until_gone(a_space(&admitted[0])).await?;
     eventually("the next to be let in", SOON, || async {
-        let ready: Vec<String> =
-            crowd_spaces(world).await?.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
+        let ready: Vec<String> = crowd_spaces(world)
+            .await?
+            .iter()
+            .filter(|space| holds(space, "Ready"))
+            .map(|space| name_of(space).to_owned())
+            .collect();
         ensure!(ready.len() == 3, "{ready:?} are ready");
         ensure_namespaces(world, &ready).await?;
         Ok(Some(()))

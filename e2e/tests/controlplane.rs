@@ -29,7 +29,10 @@ async fn namespaces_are_created_and_deleted(cluster: &Cluster) -> Result<()> {
     let mut audit = cluster.audit_from_now()?;
     namespaces.create(&PostParams::default(), &namespace("short-lived")).await?;
     namespaces.delete("short-lived", &DeleteParams::default()).await?;
-    eventually("the namespace to be gone", SOON, || async { Ok(namespaces.get_opt("short-lived").await?.is_none().then_some(())) }).await?;
+    eventually("the namespace to be gone", SOON, || async {
+        Ok(namespaces.get_opt("short-lived").await?.is_none().then_some(()))
+    })
+    .await?;
     let written = audit.mutating_by("admin")?;
     let verbs: Vec<&str> = written.iter().map(|entry| entry.verb.as_str()).collect();
     ensure!(verbs == ["create", "delete"], "the audit log has {verbs:?}");

@@ -1,4 +1,5 @@
-//! A crowd cannot starve the operator: neither large objects, nor connections to its ports, nor a thousand spaces that fail.
+//! A crowd cannot starve the operator: neither large objects, nor connections to its ports, nor a thousand spaces that
+//! fail.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -83,7 +84,10 @@ async fn create_dense_policy(developer: &Actor, namespace: &str) -> Result<()> {
     developer.create(&network_policy(namespace, "dense", &json!({"podSelector": {}, "ingress": [rule]}))).await?;
     for _ in 1..RULES {
         developer
-            .json_patch(at("NetworkPolicy", namespace, "dense"), json!([{"op": "add", "path": "/spec/ingress/-", "value": rule}]))
+            .json_patch(
+                at("NetworkPolicy", namespace, "dense"),
+                json!([{"op": "add", "path": "/spec/ingress/-", "value": rule}]),
+            )
             .await?;
     }
     Ok(())
@@ -120,12 +124,18 @@ async fn failing_spaces_do_not_delay_others() -> Result<()> {
     .await?;
     let others: Vec<String> = (0..20).map(|number| format!("violet-{number}")).collect();
     for name in &others {
-        world.create_ready_space(name, json!({"className": "standard", "owner": user(&format!("owner-of-{name}@example.com"))})).await?;
+        world
+            .create_ready_space(
+                name,
+                json!({"className": "standard", "owner": user(&format!("owner-of-{name}@example.com"))}),
+            )
+            .await?;
     }
     let (spaces, written): (Vec<AuditEntry>, Vec<AuditEntry>) =
         audit.read()?.into_iter().filter(AuditEntry::mutates).partition(|entry| entry.user != USER);
     let failing_names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let failing_writes: Vec<&AuditEntry> = written.iter().filter(|entry| failing_names.contains(space_name_of(entry))).collect();
+    let failing_writes: Vec<&AuditEntry> =
+        written.iter().filter(|entry| failing_names.contains(space_name_of(entry))).collect();
     let mut by_space: HashMap<&str, Vec<&AuditEntry>> = HashMap::new();
     for entry in &failing_writes {
         by_space.entry(space_name_of(entry)).or_default().push(entry);
@@ -141,7 +151,10 @@ async fn failing_spaces_do_not_delay_others() -> Result<()> {
         };
         counts.push(failing_writes.iter().filter(|entry| (begin..end).contains(&entry.request_received)).count());
     }
-    ensure!(counts.iter().all(|count| *count <= MAX_WRITES_MEANWHILE), "writes about failing spaces while others became Ready: {counts:?}");
+    ensure!(
+        counts.iter().all(|count| *count <= MAX_WRITES_MEANWHILE),
+        "writes about failing spaces while others became Ready: {counts:?}"
+    );
     world.ensure_operator_ready().await
 }
 
@@ -161,7 +174,9 @@ fn writes_in_first_minute(written: &[&AuditEntry]) -> usize {
 
 /// The time at which the space was created.
 fn creation_time(written: &[AuditEntry], name: &str) -> Option<DateTime<Utc>> {
-    let is_creation = |entry: &&AuditEntry| entry.verb == "create" && entry.resource == "developerspaces" && space_name_of(entry) == name;
+    let is_creation = |entry: &&AuditEntry| {
+        entry.verb == "create" && entry.resource == "developerspaces" && space_name_of(entry) == name
+    };
     written.iter().find(is_creation).map(|entry| entry.request_received)
 }
 
@@ -178,7 +193,8 @@ fn ready_time(written: &[AuditEntry], name: &str) -> Option<DateTime<Utc>> {
 /// A space whose annotations do not compress.
 fn large_space(number: usize) -> Value {
     let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(ANNOTATION_BYTES).collect();
-    let mut space = space(&format!("fat-{number}"), json!({"className": "standard", "owner": user("greta@example.com")}));
+    let mut space =
+        space(&format!("fat-{number}"), json!({"className": "standard", "owner": user("greta@example.com")}));
     space["metadata"]["annotations"] = json!({"example.com/noise": noise});
     space
 }

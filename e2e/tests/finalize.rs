@@ -1,4 +1,5 @@
-//! The deletion of a space by a user: the namespace is deleted first, the status reports what blocks it, and retained objects remain.
+//! The deletion of a space by a user: the namespace is deleted first, the status reports what blocks it, and retained
+//! objects remain.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use e2e::{
     audit::AuditEntry,
     binaries, eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, name_of, rbac_subject, refusal,
-        role_binding, run_concurrently, space, stays, text, uid_of, user,
+        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, name_of,
+        rbac_subject, refusal, role_binding, run_concurrently, space, stays, text, uid_of, user,
     },
     operator, scenarios,
 };
@@ -60,7 +61,8 @@ async fn the_namespace_is_deleted_before_the_space(world: &World) -> Result<()> 
         }
     })
     .await??;
-    let about = |entry: &AuditEntry| entry.resource == "namespaces" && entry.verb == "delete" && entry.name == "sara-first";
+    let about =
+        |entry: &AuditEntry| entry.resource == "namespaces" && entry.verb == "delete" && entry.name == "sara-first";
     let deletions: Vec<AuditEntry> = World::writes(&mut audit)?.into_iter().filter(about).collect();
     ensure!(deletions.len() == 1, "{} deletions", deletions.len());
     let sent = deletions[0].request_object.as_ref().and_then(|sent| sent.pointer("/preconditions/uid"));
@@ -82,7 +84,9 @@ async fn every_propagation_policy_deletes_the_namespace(world: &World) -> Result
 
 async fn a_space_without_a_namespace_is_deleted(world: &World) -> Result<()> {
     let admin = world.admin();
-    admin.create(&space("tilda-never", json!({"className": "no-such-class", "owner": user("tilda@example.com")}))).await?;
+    admin
+        .create(&space("tilda-never", json!({"className": "no-such-class", "owner": user("tilda@example.com")})))
+        .await?;
     world.until_not_ready("tilda-never", "ClassNotFound").await?;
     admin.delete(a_space("tilda-never")).await?;
     world.until_gone(a_space("tilda-never")).await
@@ -103,7 +107,8 @@ async fn a_retained_namespace_is_released(world: &World) -> Result<()> {
     space_spec["displayName"] = json!("Kept");
     let kept = world.create_ready_space("ulf-kept", space_spec).await?;
     admin.create(&config_map("ulf-kept", "precious")).await?;
-    let foreign = json!({"metadata": {"labels": {"other.example.org/a": "1"}, "annotations": {"other.example.org/b": "2"}}});
+    let foreign =
+        json!({"metadata": {"labels": {"other.example.org/a": "1"}, "annotations": {"other.example.org/b": "2"}}});
     admin.patch(a_namespace("ulf-kept"), foreign).await?;
     admin.create(&role_binding("ulf-kept", "theirs", "view", &rbac_subject("Group", "auditors"))).await?;
     let before = world.snapshot("ulf-kept").await?;
@@ -112,8 +117,9 @@ async fn a_retained_namespace_is_released(world: &World) -> Result<()> {
 
     let namespace = admin.get(a_namespace("ulf-kept")).await?;
     ensure!(namespace["status"]["phase"] == "Active", "{}", namespace["status"]);
-    let keys =
-        |which: &str| namespace["metadata"][which].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let keys = |which: &str| {
+        namespace["metadata"][which].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
+    };
     let (labels, annotations) = (keys("labels"), keys("annotations"));
     let is_operator_key = |key: &&String| {
         (key.starts_with("developerspace.dev/") && !key.starts_with("developerspace.dev/released"))
@@ -123,11 +129,17 @@ async fn a_retained_namespace_is_released(world: &World) -> Result<()> {
     let remaining: Vec<&String> = labels.iter().chain(&annotations).filter(is_operator_key).collect();
     ensure!(remaining.is_empty(), "still there: {remaining:?}");
     ensure!(
-        labels.iter().any(|key| key == "other.example.org/a") && annotations.iter().any(|key| key == "other.example.org/b"),
+        labels.iter().any(|key| key == "other.example.org/a")
+            && annotations.iter().any(|key| key == "other.example.org/b"),
         "{labels:?} {annotations:?}"
     );
-    ensure_equal("the level", &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
-    let released = |key: &str| namespace["metadata"]["annotations"][format!("developerspace.dev/released-{key}")].clone();
+    ensure_equal(
+        "the level",
+        &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
+        &json!("baseline"),
+    )?;
+    let released =
+        |key: &str| namespace["metadata"]["annotations"][format!("developerspace.dev/released-{key}")].clone();
     ensure_equal("the class", &released("class"), &json!("keeping"))?;
     ensure_equal("the owner", &released("owner"), &json!("User:ulf@example.com"))?;
     ensure_equal("the space", &released("from"), &json!(format!("ulf-kept/{}", uid_of(&kept))))?;
@@ -136,7 +148,8 @@ async fn a_retained_namespace_is_released(world: &World) -> Result<()> {
     ensure!(names == ["theirs"], "the bindings are {names:?}");
     until_event_names_remaining_access(world).await?;
     let after = world.snapshot("ulf-kept").await?;
-    for child in ["ResourceQuota developerspace", "LimitRange developerspace", "NetworkPolicy developerspace-isolation"] {
+    for child in ["ResourceQuota developerspace", "LimitRange developerspace", "NetworkPolicy developerspace-isolation"]
+    {
         ensure_equal(child, &after[child]["spec"], &before[child]["spec"])?;
     }
     admin.get(at("ConfigMap", "ulf-kept", "precious")).await?;
@@ -146,7 +159,9 @@ async fn a_retained_namespace_is_released(world: &World) -> Result<()> {
 async fn until_event_names_remaining_access(world: &World) -> Result<()> {
     eventually("the Event to name who still has access", SOON, || async {
         let events = world.admin().list("Event", "default").await?;
-        let is_named = events.iter().any(|event| event["reason"] == "Released" && text(event, "/note").contains("theirs (Group:auditors)"));
+        let is_named = events
+            .iter()
+            .any(|event| event["reason"] == "Released" && text(event, "/note").contains("theirs (Group:auditors)"));
         ensure!(is_named, "no Event names the binding");
         Ok(Some(()))
     })
@@ -175,7 +190,10 @@ async fn the_status_reports_a_blocked_deletion(world: &World) -> Result<()> {
     stays("waiting to be quiet", Duration::from_secs(5), || {
         let written = audit.read();
         async move {
-            let about: Vec<_> = written?.into_iter().filter(|entry| entry.user == operator::USER && entry.name == "veit-blocked").collect();
+            let about: Vec<_> = written?
+                .into_iter()
+                .filter(|entry| entry.user == operator::USER && entry.name == "veit-blocked")
+                .collect();
             ensure!(about.len() < 5, "{} requests at once about a space that waits", about.len());
             Ok(())
         }
@@ -232,12 +250,18 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
 async fn an_expired_protected_space_can_be_deleted(world: &World) -> Result<()> {
     let (admin, name) = (world.admin(), "yola-ended");
     let lifetime = json!({"maxTTL": "1d", "retainExpired": "1h"});
-    world.create_accepted_class("unshielded", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
+    world
+        .create_accepted_class(
+            "unshielded",
+            json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime}),
+        )
+        .await?;
     let mut space_spec = spec("yola@example.com");
     space_spec["className"] = json!("unshielded");
     space_spec["ttl"] = json!("25s");
     world.create_ready_space(name, space_spec).await?;
-    // The class does not allow the protection, and admission does not check holders of `assign`: the space still expires.
+    // The class does not allow the protection, and admission does not check holders of `assign`: the space still
+    // expires.
     admin.patch(a_space(name), json!({"spec": {"protected": true}})).await?;
     let sentence = refusal(admin.delete(a_space(name)).await.map(|()| Value::Null))?;
     ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
@@ -275,7 +299,8 @@ async fn removing_the_crd_keeps_the_namespaces(world: &World) -> Result<()> {
 
 async fn the_removal_commands_of_the_readme_work(world: &World) -> Result<()> {
     let readme = std::fs::read_to_string(binaries::repository().join("README.md"))?;
-    let section = readme.split("**To remove it**").nth(1).context("the README does not say how to remove the operator")?;
+    let section =
+        readme.split("**To remove it**").nth(1).context("the README does not say how to remove the operator")?;
     let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("$ kubectl ")).take(2).collect();
     world.admin().create(&config_map("zita-after", "precious")).await?;
     for command in commands {

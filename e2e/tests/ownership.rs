@@ -1,12 +1,12 @@
-//! The ownership of a namespace, whatever users do to it: restored, offered, blocked by a finalizer, released with a workload that the protections
-//! refuse.
+//! The ownership of a namespace, whatever users do to it: restored, offered, blocked by a finalizer, released with a
+//! workload that the protections refuse.
 
 use anyhow::{Result, ensure};
 use e2e::{
     binaries, eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, config_map, deployment, ensure_equal, holds, name_of, namespace,
-        run_concurrently, space, stays, text, uid_of, user,
+        SOON, World, a_namespace, a_space, at, condition, config_map, deployment, ensure_equal, holds, name_of,
+        namespace, run_concurrently, space, stays, text, uid_of, user,
     },
     mutations::merge,
     scenarios,
@@ -39,7 +39,8 @@ fn spec(class: &str, owner: &str) -> Value {
     json!({"className": class, "owner": user(owner), "contact": {"team": "keepers", "email": "keepers@example.com"}})
 }
 
-/// The specs of pods that are refused in the namespace of a space, each with a part of the refusal: by Pod Security, and by one policy each.
+/// The specs of pods that are refused in the namespace of a space, each with a part of the refusal: by Pod Security,
+/// and by one policy each.
 fn refused_pods() -> [(&'static str, Value, &'static str); 3] {
     let container = json!({"name": "main", "image": "app:1", "securityContext": {"privileged": true}});
     [
@@ -79,7 +80,11 @@ async fn a_release_admits_no_refused_pod(world: &World) -> Result<()> {
     alice.delete(a_space("alice-exit")).await?;
     world.until_gone(a_space("alice-exit")).await?;
     let released = world.admin().get(a_namespace("alice-exit")).await?;
-    ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
+    ensure_equal(
+        "the level",
+        &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
+        &json!("baseline"),
+    )?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
     // The controllers of all three try again at once, and are refused again.
     let again = json!({"spec": {"template": {"metadata": {"annotations": {"again": "1"}}}}});
@@ -103,19 +108,27 @@ async fn a_retention_that_the_class_forbids_blocks_the_deletion(world: &World) -
         .until("to wait", a_space("bob-stays"), |space| {
             let ready = condition(space, "Ready");
             let message = text(ready, "/message");
-            ensure!(ready["reason"] == "Terminating" && message.contains("no-way-out") && message.contains("allowRetain"), "{ready}");
+            ensure!(
+                ready["reason"] == "Terminating" && message.contains("no-way-out") && message.contains("allowRetain"),
+                "{ready}"
+            );
             Ok(())
         })
         .await?;
     let kept = admin.get(a_namespace("bob-stays")).await?;
-    ensure!(kept["status"]["phase"] == "Active" && kept["metadata"]["annotations"].get("developerspace.dev/space-uid").is_some(), "{kept}");
+    ensure!(
+        kept["status"]["phase"] == "Active"
+            && kept["metadata"]["annotations"].get("developerspace.dev/space-uid").is_some(),
+        "{kept}"
+    );
     admin.patch(a_space("bob-stays"), json!({"spec": {"deletionPolicy": "Delete"}})).await?;
     world.until_gone(a_space("bob-stays")).await?;
     ensure!(admin.find(a_namespace("bob-stays")).await?.is_none(), "the namespace is still there");
     Ok(())
 }
 
-/// The namespace as a backup tool restores it: with its labels and annotations, and without the fields that the server sets.
+/// The namespace as a backup tool restores it: with its labels and annotations, and without the fields that the server
+/// sets.
 fn restored_namespace(backup: &Value) -> Value {
     let metadata = json!({
         "name": backup["metadata"]["name"], "labels": backup["metadata"]["labels"], "annotations": backup["metadata"]["annotations"],
@@ -125,7 +138,12 @@ fn restored_namespace(backup: &Value) -> Value {
 
 /// Row 24, F01.
 async fn a_restored_namespace_of_an_expired_space_is_kept(world: &World) -> Result<()> {
-    world.create_accepted_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    world
+        .create_accepted_class(
+            "restore-lab",
+            json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}}),
+        )
+        .await?;
     let admin = world.admin();
     world.create_ready_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
     let backup = admin.get(a_namespace("dora-ledger")).await?;
@@ -137,7 +155,9 @@ async fn a_restored_namespace_of_an_expired_space_is_kept(world: &World) -> Resu
             let ready = condition(space, "Ready");
             let message = text(ready, "/message");
             ensure!(
-                ready["reason"] == "Expired" && message.contains("does not belong to") && !message.contains("no longer exists"),
+                ready["reason"] == "Expired"
+                    && message.contains("does not belong to")
+                    && !message.contains("no longer exists"),
                 "{ready}"
             );
             Ok(())
@@ -182,13 +202,18 @@ async fn a_finalizer_on_the_namespace_is_reported(world: &World) -> Result<()> {
     let names_finalizer = |reason: &'static str| {
         move |space: &Value| {
             let ready = condition(space, "Ready");
-            ensure!(ready["reason"] == reason && text(ready, "/message").contains("controller.example.com/namespace-auth"), "{ready}");
+            ensure!(
+                ready["reason"] == reason && text(ready, "/message").contains("controller.example.com/namespace-auth"),
+                "{ready}"
+            );
             Ok(())
         }
     };
     admin.patch(a_namespace("liam-held"), hold(json!(["controller.example.com/namespace-auth"]))).await?;
     admin.delete(a_namespace("liam-held")).await?;
-    world.until("to name it while the space lives", a_space("liam-held"), names_finalizer("NamespaceTerminating")).await?;
+    world
+        .until("to name it while the space lives", a_space("liam-held"), names_finalizer("NamespaceTerminating"))
+        .await?;
     admin.delete(a_space("liam-held")).await?;
     world.until("to name it while the space goes", a_space("liam-held"), names_finalizer("Terminating")).await?;
     admin.patch(a_namespace("liam-held"), hold(Value::Null)).await?;
@@ -198,12 +223,20 @@ async fn a_finalizer_on_the_namespace_is_reported(world: &World) -> Result<()> {
 /// F08.
 async fn an_adoption_keeps_the_pod_security_level(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.create_accepted_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
+    world
+        .create_accepted_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}}))
+        .await?;
     let labels = json!({
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.30",
         "app.kubernetes.io/managed-by": "Helm",
     });
-    admin.create(&namespace("carol-vault", labels, json!({"developerspace.dev/adopt": "carol-vault/User:carol@example.com"}))).await?;
+    admin
+        .create(&namespace(
+            "carol-vault",
+            labels,
+            json!({"developerspace.dev/adopt": "carol-vault/User:carol@example.com"}),
+        ))
+        .await?;
     admin.create(&space("carol-vault", spec("handover", "carol@example.com"))).await?;
     world.until_ready("carol-vault").await?;
     let level = || async {
@@ -216,8 +249,9 @@ async fn an_adoption_keeps_the_pod_security_level(world: &World) -> Result<()> {
     level().await?;
     eventually("the Event to name what was replaced", SOON, || async {
         let events = admin.list("Event", "default").await?;
-        let is_reported =
-            events.iter().any(|event| event["reason"] == "Adopted" && event.to_string().contains(r#"managed-by was \"Helm\""#));
+        let is_reported = events
+            .iter()
+            .any(|event| event["reason"] == "Adopted" && event.to_string().contains(r#"managed-by was \"Helm\""#));
         ensure!(is_reported, "no Event names the label");
         Ok(Some(()))
     })
@@ -239,7 +273,8 @@ async fn an_adoption_keeps_the_pod_security_level(world: &World) -> Result<()> {
 /// The namespace counts against the owner limit, but not against the space of its name.
 async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed(world: &World) -> Result<()> {
     let admin = world.admin();
-    let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
+    let class =
+        json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
     world.create_accepted_class("one-each", class).await?;
     let space_spec = || spec("one-each", "gina@example.com");
     world.create_ready_space("gina-first", space_spec()).await?;
@@ -252,7 +287,11 @@ async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_remove
     admin.patch(a_namespace("gina-first"), offer).await?;
     world.until_ready("gina-first").await?;
     let adopted = admin.get(a_namespace("gina-first")).await?;
-    ensure!(adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(), "{}", adopted["metadata"]["labels"]);
+    ensure!(
+        adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(),
+        "{}",
+        adopted["metadata"]["labels"]
+    );
     world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
     ensure!(admin.find(a_namespace("gina-second")).await?.is_none(), "a second namespace under a limit of one");
     admin.delete(a_space("gina-first")).await?;

@@ -1,13 +1,13 @@
-//! Actions of users on spaces and classes in unexpected orders: no space outgrows its class, no renewal is lost, and an administrator's mistake
-//! deletes nothing.
+//! Actions of users on spaces and classes in unexpected orders: no space outgrows its class, no renewal is lost, and an
+//! administrator's mistake deletes nothing.
 
 use anyhow::{Result, ensure};
 use chrono::{SubsecRound, TimeDelta};
 use e2e::{
     eventually,
     fixtures::{
-        LIFETIME_TIMEOUT, SOON, World, a_class, a_namespace, a_space, at, condition, config_map, created_at, expires_at, holds,
-        is_observed, now, pod, rfc3339, run_concurrently, sleep_until, space, user,
+        LIFETIME_TIMEOUT, SOON, World, a_class, a_namespace, a_space, at, condition, config_map, created_at,
+        expires_at, holds, is_observed, now, pod, rfc3339, run_concurrently, sleep_until, space, user,
     },
     scenarios,
 };
@@ -35,7 +35,10 @@ async fn people() -> Result<()> {
 
 async fn create_class(world: &World, class: &str, spec: Value) -> Result<()> {
     let mut class_spec = json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "edit"}]});
-    class_spec.as_object_mut().into_iter().for_each(|class_spec| class_spec.extend(spec.as_object().cloned().unwrap_or_default()));
+    class_spec
+        .as_object_mut()
+        .into_iter()
+        .for_each(|class_spec| class_spec.extend(spec.as_object().cloned().unwrap_or_default()));
     world.create_accepted_class(class, class_spec).await.map(drop)
 }
 
@@ -48,8 +51,12 @@ async fn create_space(world: &World, class: &str, name: &str, more: Value) -> Re
 
 async fn changing_the_ttl_does_not_exceed_the_longest_life(world: &World) -> Result<()> {
     let name = "undying-lab";
-    create_class(world, "brief", json!({"lifetime": {"maxTTL": "1m", "maxLifetime": "40s", "warnBefore": ["15s"], "retainExpired": "1h"}}))
-        .await?;
+    create_class(
+        world,
+        "brief",
+        json!({"lifetime": {"maxTTL": "1m", "maxLifetime": "40s", "warnBefore": ["15s"], "retainExpired": "1h"}}),
+    )
+    .await?;
     let space = create_space(world, "brief", name, json!({"ttl": "35s"})).await?;
     let born = created_at(&space)?;
     let alice = world.actor(ALICE).await?;
@@ -115,7 +122,11 @@ async fn a_fast_clock_loses_no_renewal(world: &World) -> Result<()> {
     let ahead = now().trunc_subsecs(0) + TimeDelta::seconds(40);
     alice.patch(a_space(name), json!({"spec": {"renewedAt": rfc3339(ahead)}})).await?;
     let renewed = world.until_status(name, "to be renewed again", |space| space["status"]["renewals"] == 2).await?;
-    ensure!(!holds(&renewed, "Expired") && expires_at(&renewed)? == ahead + TimeDelta::seconds(20), "{}", renewed["status"]);
+    ensure!(
+        !holds(&renewed, "Expired") && expires_at(&renewed)? == ahead + TimeDelta::seconds(20),
+        "{}",
+        renewed["status"]
+    );
     // A change that removes the field, or sets an older time, keeps the last renewal.
     for renewed_at in [json!(rfc3339(first)), Value::Null] {
         alice.patch(a_space(name), json!({"spec": {"renewedAt": renewed_at}})).await?;
@@ -145,7 +156,12 @@ async fn a_refused_class_change_keeps_the_accepted_spec(world: &World) -> Result
 
 async fn a_space_of_a_deleted_class_is_warned(world: &World) -> Result<()> {
     let (class, name) = ("short-lived", "orphaned-lab");
-    create_class(world, class, json!({"lifetime": {"defaultTTL": "40s", "warnBefore": ["12s"], "retainExpired": "1h"}})).await?;
+    create_class(
+        world,
+        class,
+        json!({"lifetime": {"defaultTTL": "40s", "warnBefore": ["12s"], "retainExpired": "1h"}}),
+    )
+    .await?;
     let space = create_space(world, class, name, json!({})).await?;
     world.admin().delete(a_class(class)).await?;
     world.until_not_ready(name, "ClassNotFound").await?;
@@ -165,7 +181,11 @@ async fn a_lowered_owner_limit_keeps_existing_spaces(world: &World) -> Result<()
     world.admin().patch(a_space("shrunk-three"), json!({"spec": {"displayName": "Shrunk"}})).await?;
     world
         .until("to have the new name", a_namespace("shrunk-three"), |namespace| {
-            ensure!(namespace["metadata"]["annotations"]["openshift.io/display-name"] == "Shrunk", "{}", namespace["metadata"]);
+            ensure!(
+                namespace["metadata"]["annotations"]["openshift.io/display-name"] == "Shrunk",
+                "{}",
+                namespace["metadata"]
+            );
             Ok(())
         })
         .await?;
@@ -192,13 +212,15 @@ async fn a_space_with_violating_pods_cannot_move_to_a_stricter_class(world: &Wor
     ensure!(labels["pod-security.kubernetes.io/enforce"] == "privileged", "its labels are {labels}");
     alice.delete(at("Pod", name, "torch")).await?;
     world
-        .until_status(name, "to comply and to be moved", |space| space["status"]["className"] == "salon" && holds(space, "Ready"))
+        .until_status(name, "to comply and to be moved", |space| {
+            space["status"]["className"] == "salon" && holds(space, "Ready")
+        })
         .await
         .map(drop)
 }
 
-/// A space that is filled under one class and moved to a smaller one would keep its objects, and free its place under the owner limit to be filled
-/// once more.
+/// A space that is filled under one class and moved to a smaller one would keep its objects, and free its place under
+/// the owner limit to be filled once more.
 async fn a_space_over_the_quota_cannot_move_to_a_smaller_class(world: &World) -> Result<()> {
     let name = "hoarders-lab";
     for (class, config_maps) in [("roomy", "20"), ("cramped", "2")] {
@@ -211,7 +233,11 @@ async fn a_space_over_the_quota_cannot_move_to_a_smaller_class(world: &World) ->
     }
     let counts = |quota: &Value| {
         // The ConfigMap with the cluster's certificate authority may be counted too.
-        ensure!(["3", "4"].iter().any(|used| quota["status"]["used"]["count/configmaps"] == *used), "its status is {}", quota["status"]);
+        ensure!(
+            ["3", "4"].iter().any(|used| quota["status"]["used"]["count/configmaps"] == *used),
+            "its status is {}",
+            quota["status"]
+        );
         Ok(())
     };
     world.until("to count", at("ResourceQuota", name, "developerspace"), counts).await?;
@@ -219,7 +245,9 @@ async fn a_space_over_the_quota_cannot_move_to_a_smaller_class(world: &World) ->
     let refused = world.until_not_ready(name, "QuotaExceedsClass").await?;
     let message = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
     ensure!(
-        message.contains("(count/configmaps ") && message.contains(" of 2)") && refused["status"]["className"] == "roomy",
+        message.contains("(count/configmaps ")
+            && message.contains(" of 2)")
+            && refused["status"]["className"] == "roomy",
         "its status is {}",
         refused["status"]
     );
@@ -227,7 +255,9 @@ async fn a_space_over_the_quota_cannot_move_to_a_smaller_class(world: &World) ->
         alice.delete(at("ConfigMap", name, &format!("hoard-{number}"))).await?;
     }
     world
-        .until_status(name, "to fit and to be moved", |space| space["status"]["className"] == "cramped" && holds(space, "Ready"))
+        .until_status(name, "to fit and to be moved", |space| {
+            space["status"]["className"] == "cramped" && holds(space, "Ready")
+        })
         .await
         .map(drop)
 }

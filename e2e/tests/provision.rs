@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, created_at, deployment, ensure_equal, essence, expires_at, forbidden,
-        is_observed, name_of, pod, rbac_subject, refusal, run_concurrently, space, text, time, uid_of, user,
+        SOON, World, a_namespace, a_space, at, condition, created_at, deployment, ensure_equal, essence, expires_at,
+        forbidden, is_observed, name_of, pod, rbac_subject, refusal, run_concurrently, space, text, time, uid_of, user,
     },
     scenarios,
 };
@@ -102,7 +102,10 @@ async fn the_namespace_matches_the_contract(world: &World) -> Result<()> {
     });
     let namespace = world.admin().get(a_namespace("alice-payments")).await?;
     ensure_equal("the namespace", &essence(&namespace), &expected)?;
-    ensure!(namespace["metadata"]["ownerReferences"].is_null(), "the namespace has owner references: an orphaning deletion would free it");
+    ensure!(
+        namespace["metadata"]["ownerReferences"].is_null(),
+        "the namespace has owner references: an orphaning deletion would free it"
+    );
     Ok(())
 }
 
@@ -157,17 +160,25 @@ async fn the_status_is_complete(world: &World) -> Result<()> {
     let namespace = world.admin().get(a_namespace("alice-payments")).await?;
     ensure!(is_observed(&space), "observedGeneration lags: {}", space["status"]);
     ensure!(space["status"]["className"] == "standard", "className is {}", space["status"]["className"]);
-    ensure_equal("status.namespace", &space["status"]["namespace"], &json!({"name": "alice-payments", "uid": uid_of(&namespace)}))?;
+    ensure_equal(
+        "status.namespace",
+        &space["status"]["namespace"],
+        &json!({"name": "alice-payments", "uid": uid_of(&namespace)}),
+    )?;
     let created = created_at(&space)?;
     let expires = expires_at(&space)?;
     ensure!(expires == created + TimeDelta::days(7), "created {created}, expires {expires}");
     let ready_at = time(&space, "/status/readyAt")?;
     ensure!(ready_at >= created && ready_at <= created + TimeDelta::seconds(60), "created {created}, ready {ready_at}");
-    for (type_, status) in [("Ready", "True"), ("Expiring", "False"), ("Expired", "False"), ("Reconciling", "False"), ("Stalled", "False")]
+    for (type_, status) in
+        [("Ready", "True"), ("Expiring", "False"), ("Expired", "False"), ("Reconciling", "False"), ("Stalled", "False")]
     {
         let reported = condition(&space, type_);
         ensure!(reported["status"] == status, "{type_} is {reported}");
-        ensure!(reported["observedGeneration"] == space["metadata"]["generation"], "{type_} is of another generation: {reported}");
+        ensure!(
+            reported["observedGeneration"] == space["metadata"]["generation"],
+            "{type_} is of another generation: {reported}"
+        );
     }
     ensure!(condition(&space, "Ready")["reason"] == "Provisioned", "{}", condition(&space, "Ready"));
     Ok(())
@@ -218,16 +229,20 @@ async fn privileged_pods_are_refused(world: &World) -> Result<()> {
 }
 
 async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result<()> {
-    let quota = json!({"hard": {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}});
+    let quota =
+        json!({"hard": {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}});
     // The class gives no defaults: without any, the quota would refuse every plain pod.
-    world.create_accepted_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
+    world
+        .create_accepted_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota}))
+        .await?;
     world.create_ready_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
     let carol = world.actor(CAROL).await?;
     carol.create(&deployment("carol-checkout", "web", 3)).await?;
     let pods = eventually("the pods that the quota has room for, and the complaint about the third", SOON, || async {
         let pods = carol.list("Pod", "carol-checkout").await?;
         let sets = carol.list("ReplicaSet", "carol-checkout").await?;
-        let complaint = sets.iter().map(|set| condition(set, "ReplicaFailure")).find(|failure| failure["status"] == "True");
+        let complaint =
+            sets.iter().map(|set| condition(set, "ReplicaFailure")).find(|failure| failure["status"] == "True");
         let Some(complaint) = complaint else { bail!("{} pods, no complaint yet", pods.len()) };
         ensure!(text(complaint, "/message").contains("exceeded quota: developerspace"), "{complaint}");
         // The pods were listed before the complaint, so the second one may be missing.
@@ -238,7 +253,8 @@ async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result
     ensure!(pods.len() == 2, "the quota of 1 cpu took {} pods of 500m each", pods.len());
     for pod in &pods {
         let resources = pod.pointer("/spec/containers/0/resources").cloned().unwrap_or_default();
-        let expected = json!({"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"}});
+        let expected =
+            json!({"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"}});
         ensure_equal("a plain pod's resources", &resources, &expected)?;
     }
     Ok(())
@@ -256,14 +272,33 @@ async fn kubectl_lists_and_explains_the_resources(world: &World) -> Result<()> {
     }
     let space = world.admin().get(a_space("alice-payments")).await?;
     let wide = kubectl(&["get", "dspace", "alice-payments", "-o", "wide"]).await?;
-    for part in ["TEAM", "NAMESPACE UID", "payments", text(&space, "/status/namespace/uid"), text(&space, "/status/expiresAt")] {
+    for part in
+        ["TEAM", "NAMESPACE UID", "payments", text(&space, "/status/namespace/uid"), text(&space, "/status/expiresAt")]
+    {
         ensure!(wide.contains(part), "{part} is not in\n{wide}");
     }
-    let selected =
-        kubectl(&["get", "dspace", "--field-selector=spec.owner.name=alice@example.com,spec.className=standard", "-o", "name"]).await?;
+    let selected = kubectl(&[
+        "get",
+        "dspace",
+        "--field-selector=spec.owner.name=alice@example.com,spec.className=standard",
+        "-o",
+        "name",
+    ])
+    .await?;
     ensure!(selected.contains("alice-payments") && !selected.contains("bob-search"), "{selected}");
     let explained = kubectl(&["explain", "dspace.spec", "--recursive"]).await?;
-    for field in ["className", "owner", "members", "ttl", "expiresAt", "renewedAt", "quota", "limitRange", "protected", "deletionPolicy"] {
+    for field in [
+        "className",
+        "owner",
+        "members",
+        "ttl",
+        "expiresAt",
+        "renewedAt",
+        "quota",
+        "limitRange",
+        "protected",
+        "deletionPolicy",
+    ] {
         ensure!(explained.contains(field), "{field} is not explained:\n{explained}");
     }
     let ttl = kubectl(&["explain", "dspace.spec.ttl"]).await?;
@@ -315,7 +350,10 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
 }
 
 async fn a_space_waits_for_a_missing_class(world: &World) -> Result<()> {
-    world.admin().create(&space("tom-early", json!({"className": "comes-later", "owner": user("tom@example.com")}))).await?;
+    world
+        .admin()
+        .create(&space("tom-early", json!({"className": "comes-later", "owner": user("tom@example.com")})))
+        .await?;
     world.until_not_ready("tom-early", "ClassNotFound").await?;
     ensure!(world.admin().find(a_namespace("tom-early")).await?.is_none(), "a namespace without a class");
     world.create_accepted_class("comes-later", json!({})).await?;

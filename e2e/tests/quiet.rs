@@ -1,5 +1,5 @@
-//! A converged operator writes nothing, not even after a restart. An operator that is killed at any moment reaches the same state as one that is
-//! never killed.
+//! A converged operator writes nothing, not even after a restart. An operator that is killed at any moment reaches the
+//! same state as one that is never killed.
 //!
 //! `E2E_SPACES` and `E2E_QUIET_SECONDS` replace the default of 100 spaces and 20 seconds.
 
@@ -13,8 +13,8 @@ use e2e::{
     audit::AuditEntry,
     eventually,
     fixtures::{
-        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, name_of, now, run_concurrently, sleep_until, space,
-        stays, user,
+        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, name_of, now, run_concurrently,
+        sleep_until, space, stays, user,
     },
     scenarios,
 };
@@ -42,7 +42,8 @@ fn count_from_env(variable: &str, default: usize) -> Result<usize> {
 }
 
 fn spec(number: usize) -> Value {
-    let members: Vec<Value> = (0..number % 4).map(|n| json!({"kind": "User", "name": format!("member-{n}"), "role": "view"})).collect();
+    let members: Vec<Value> =
+        (0..number % 4).map(|n| json!({"kind": "User", "name": format!("member-{n}"), "role": "view"})).collect();
     json!({
         "className": "steady", "owner": user(&format!("owner-{number}@example.com")), "members": members,
         "displayName": format!("Number {number}"), "contact": {"team": format!("team-{}", number % 7)},
@@ -72,15 +73,19 @@ async fn converged_spaces_cause_no_writes(world: &World) -> Result<()> {
     for number in 0..count {
         world.admin().create(&space(&format!("steady-{number}"), spec(number))).await?;
     }
-    eventually("all spaces to be ready", CONVERGENCE_TIMEOUT.max(Duration::from_secs(u64::try_from(count)?)), || async {
-        let spaces = world.admin().list("DeveloperSpace", "").await?;
-        // A lifetime shorter than its only warning threshold is warned of at once, so no work remains.
-        let is_done = |space: &&Value| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring");
-        let done = spaces.iter().filter(is_done).count();
-        let one = spaces.iter().find(|space| !is_done(space)).map(|space| &space["status"]);
-        ensure!(done == count, "{done} of {count} are ready, one is {}", one.unwrap_or(&Value::Null));
-        Ok(Some(()))
-    })
+    eventually(
+        "all spaces to be ready",
+        CONVERGENCE_TIMEOUT.max(Duration::from_secs(u64::try_from(count)?)),
+        || async {
+            let spaces = world.admin().list("DeveloperSpace", "").await?;
+            // A lifetime shorter than its only warning threshold is warned of at once, so no work remains.
+            let is_done = |space: &&Value| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring");
+            let done = spaces.iter().filter(is_done).count();
+            let one = spaces.iter().find(|space| !is_done(space)).map(|space| &space["status"]);
+            ensure!(done == count, "{done} of {count} are ready, one is {}", one.unwrap_or(&Value::Null));
+            Ok(Some(()))
+        },
+    )
     .await?;
     ensure_no_writes(world, "converged", during).await?;
     let mut audit = world.cluster().audit_from_now()?;
@@ -160,8 +165,7 @@ async fn run_user_actions(world: &World, prefix: &str) -> Result<()> {
         sleep_until(now() + chrono::TimeDelta::milliseconds(200)).await;
     }
     for number in (0..CHAOS_SPACES).filter(|number| number % 3 == 1) {
-        let change =
-            json!({"members": [{"kind": "Group", "name": "late", "role": "edit"}], "quota": {"requests.cpu": "1"}, "contact": null});
+        let change = json!({"members": [{"kind": "Group", "name": "late", "role": "edit"}], "quota": {"requests.cpu": "1"}, "contact": null});
         admin.patch(a_space(&name(number)), json!({"spec": change})).await?;
         sleep_until(now() + chrono::TimeDelta::milliseconds(300)).await;
     }
@@ -171,7 +175,8 @@ async fn run_user_actions(world: &World, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Kills the operator and starts it again at random moments, until the user actions are complete and the short lifetimes are over.
+/// Kills the operator and starts it again at random moments, until the user actions are complete and the short
+/// lifetimes are over.
 async fn kill_repeatedly(world: &World) -> Result<usize> {
     let random = RandomState::new();
     let end = now() + chrono::TimeDelta::seconds(20);
@@ -192,7 +197,8 @@ async fn state_at_rest(world: &World, prefix: &str) -> Result<Value> {
     let admin = world.admin();
     let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), CONVERGENCE_TIMEOUT, || async {
         let spaces = admin.list("DeveloperSpace", "").await?;
-        let spaces: Vec<Value> = spaces.into_iter().filter(|space| name_of(space).starts_with(&format!("{prefix}-"))).collect();
+        let spaces: Vec<Value> =
+            spaces.into_iter().filter(|space| name_of(space).starts_with(&format!("{prefix}-"))).collect();
         let gone = CHAOS_SPACES / 6;
         ensure!(spaces.len() == CHAOS_SPACES - gone, "{} spaces are left", spaces.len());
         for space in &spaces {
@@ -235,16 +241,20 @@ async fn remaining_state(world: &World, space: &Value) -> Result<Value> {
     Ok(state)
 }
 
-/// SAFE: whatever happened to the operator, it deleted only the namespaces of spaces that had expired or were being deleted.
+/// SAFE: whatever happened to the operator, it deleted only the namespaces of spaces that had expired or were being
+/// deleted.
 fn ensure_only_due_namespaces_were_deleted(world: &World) -> Result<()> {
     let is_due = |name: &str| {
         let number: Option<usize> = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
         number.is_some_and(|number| number % 3 == 0 || number % 6 == 5)
     };
-    let deletions =
-        World::writes(&mut world.cluster().audit())?.into_iter().filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
-    let unexpected: Vec<String> =
-        deletions.filter(|entry| !entry.name.starts_with("steady-") && !is_due(&entry.name)).map(|entry| entry.summary()).collect();
+    let deletions = World::writes(&mut world.cluster().audit())?
+        .into_iter()
+        .filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
+    let unexpected: Vec<String> = deletions
+        .filter(|entry| !entry.name.starts_with("steady-") && !is_due(&entry.name))
+        .map(|entry| entry.summary())
+        .collect();
     ensure!(unexpected.is_empty(), "{unexpected:?}");
     Ok(())
 }

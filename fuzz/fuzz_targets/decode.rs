@@ -1,4 +1,5 @@
-//! Stored bytes: a space, a class and a time, one on each line. Objects that decode are processed like any others, and nothing panics.
+//! Stored bytes: a space, a class and a time, one on each line. Objects that decode are processed like any others, and
+//! nothing panics.
 #![no_main]
 
 use chrono::DateTime;

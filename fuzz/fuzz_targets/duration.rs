@@ -1,4 +1,5 @@
-//! A duration that is accepted has the same value after formatting and parsing; a text that is refused gives a short error.
+//! A duration that is accepted has the same value after formatting and parsing; a text that is refused gives a short
+//! error.
 #![no_main]
 
 use developerspace_operator::api::duration::{Ttl, format_duration, parse_duration};

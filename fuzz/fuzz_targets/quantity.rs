@@ -1,4 +1,5 @@
-//! For any two texts, the order of the quantities is total and agrees with their keys, and trailing zeros do not change a value.
+//! For any two texts, the order of the quantities is total and agrees with their keys, and trailing zeros do not change
+//! a value.
 #![no_main]
 
 use developerspace_operator::api::quantity::Quantity;
@@ -18,7 +19,8 @@ fuzz_target!(|texts: (&str, &str)| {
     padded(texts.0);
 });
 
-/// `1Gi` equals `1.000Gi` with any number of zeros. Otherwise a spec could exceed a ceiling, or a difference would be reported indefinitely.
+/// `1Gi` equals `1.000Gi` with any number of zeros. Otherwise a spec could exceed a ceiling, or a difference would be
+/// reported indefinitely.
 fn padded(text: &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && !"+-.".contains(letter)).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);

@@ -166,7 +166,8 @@ fuzz_target!(|input: Input<'_>| {
     if check(&class).is_err() {
         return;
     }
-    // The quota of a space is within the ceiling, whatever its spec asks for, and the created objects need no second write.
+    // The quota of a space is within the ceiling, whatever its spec asks for, and the created objects need no second
+    // write.
     let resolved = resolve(&space, "fuzz", &class).resolved;
     let ceilings = class.quota.unwrap_or_default();
     for (key, value) in &resolved.quota {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::{
     ByteString,
-    api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec},
+    api::certificates::v1::{
+        CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
+    },
 };
 use kube::{
     Api, Client,
@@ -98,14 +100,15 @@ pub(crate) struct IssuedCertificate {
     pub not_after: DateTime<Utc>,
 }
 
-/// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. Calls `report_progress` with a
-/// description of each step.
+/// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate.
+/// Calls `report_progress` with a description of each step.
 pub(crate) async fn request_certificate(
     client: &Client,
     wanted: &CertificateRequest<'_>,
     mut report_progress: impl FnMut(String),
 ) -> Result<IssuedCertificate, Error> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
     let api: Api<CertificateSigningRequest> = Api::all(client.clone());
     let created = api.create(&PostParams::default(), &signing_request(wanted, &key)?).await;
     let created = created.map_err(api_error(format!("request a certificate for {:?}", wanted.user)))?;
@@ -113,7 +116,9 @@ pub(crate) async fn request_certificate(
     if approve(&api, &created).await? {
         report_progress(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
     } else {
-        report_progress(format!("you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"));
+        report_progress(format!(
+            "you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"
+        ));
     }
     let signed = wait_for_certificate(&api, &name, wanted.timeout).await;
     if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
@@ -129,7 +134,8 @@ fn api_error(action: String) -> impl FnOnce(kube::Error) -> Error {
 
 /// The request. Its PKCS#10 has a common name, the organizations if there are any, and nothing else.
 fn signing_request(wanted: &CertificateRequest<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
-    let request = encode_request(wanted.user, wanted.organizations, key).map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
+    let request = encode_request(wanted.user, wanted.organizations, key)
+        .map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
     let seconds = i32::try_from(wanted.lifetime.num_seconds()).unwrap_or(i32::MAX);
     Ok(CertificateSigningRequest {
         metadata: ObjectMeta {
@@ -162,7 +168,8 @@ fn encode_request(user: &str, organizations: &[String], key: &KeyPair) -> Result
         let pair = [tlv(OBJECT_IDENTIFIER, kind), tlv(UTF8_STRING, value.as_bytes())].concat();
         tlv(SET, &tlv(SEQUENCE, &pair))
     };
-    let organizations: Vec<u8> = organizations.iter().flat_map(|organization| name(ORGANIZATION, organization)).collect();
+    let organizations: Vec<u8> =
+        organizations.iter().flat_map(|organization| name(ORGANIZATION, organization)).collect();
     let subject = tlv(SEQUENCE, &[name(COMMON_NAME, user), organizations].concat());
     let (version, attributes) = (tlv(INTEGER, &[0]), tlv(ATTRIBUTES, &[]));
     let info = tlv(SEQUENCE, &[version, subject, key.subject_public_key_info(), attributes].concat());
@@ -191,7 +198,11 @@ async fn approve(api: &Api<CertificateSigningRequest>, created: &CertificateSign
 }
 
 /// Waits for the certificate, as PEM.
-async fn wait_for_certificate(api: &Api<CertificateSigningRequest>, name: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
+async fn wait_for_certificate(
+    api: &Api<CertificateSigningRequest>,
+    name: &str,
+    timeout: Duration,
+) -> Result<Vec<u8>, Error> {
     let mut approved = false;
     let waiting = async {
         loop {
@@ -202,8 +213,12 @@ async fn wait_for_certificate(api: &Api<CertificateSigningRequest>, name: &str, 
             }
             for condition in status.conditions.unwrap_or_default() {
                 match condition.type_.as_str() {
-                    "Denied" => return Err(Error::Denied { name: name.to_owned(), why: reason_and_message(condition) }),
-                    "Failed" => return Err(Error::Failed { name: name.to_owned(), why: reason_and_message(condition) }),
+                    "Denied" => {
+                        return Err(Error::Denied { name: name.to_owned(), why: reason_and_message(condition) });
+                    }
+                    "Failed" => {
+                        return Err(Error::Failed { name: name.to_owned(), why: reason_and_message(condition) });
+                    }
                     _ => approved = true,
                 }
             }
@@ -211,12 +226,17 @@ async fn wait_for_certificate(api: &Api<CertificateSigningRequest>, name: &str, 
         }
     };
     let ended = tokio::time::timeout(timeout, waiting).await;
-    ended.unwrap_or_else(|_| Err(if approved { Error::NotSigned(name.to_owned()) } else { Error::NotApproved(name.to_owned()) }))
+    ended.unwrap_or_else(|_| {
+        Err(if approved { Error::NotSigned(name.to_owned()) } else { Error::NotApproved(name.to_owned()) })
+    })
 }
 
 fn reason_and_message(condition: CertificateSigningRequestCondition) -> String {
     let reason = condition.reason.unwrap_or_default();
-    condition.message.filter(|message| !message.is_empty()).map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
+    condition
+        .message
+        .filter(|message| !message.is_empty())
+        .map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
 }
 
 /// Reads the certificate. Its validity may end sooner than was asked for.
@@ -226,7 +246,12 @@ fn parse_certificate(name: &str, pem: &[u8], key: String) -> Result<IssuedCertif
     let (_, certificate) = parse_x509_certificate(&block.contents).map_err(|_| unreadable())?;
     let not_after = DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0).ok_or_else(unreadable)?;
     let serial = certificate.raw_serial_as_string();
-    Ok(IssuedCertificate { certificate: String::from_utf8(pem.to_vec()).map_err(|_| unreadable())?, key, serial, not_after })
+    Ok(IssuedCertificate {
+        certificate: String::from_utf8(pem.to_vec()).map_err(|_| unreadable())?,
+        key,
+        serial,
+        not_after,
+    })
 }
 
 #[cfg(test)]
@@ -274,6 +299,8 @@ mod tests {
 
     #[test]
     fn data_that_is_not_a_certificate_is_an_error() {
-        assert!(matches!(parse_certificate("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x"));
+        assert!(
+            matches!(parse_certificate("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x")
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! Access of users to their spaces: credentials, and the kubeconfigs that contain them. Every request is sent with the caller's own permissions.
+//! Access of users to their spaces: credentials, and the kubeconfigs that contain them. Every request is sent with the
+//! caller's own permissions.
 //!
-//! Decides nothing: [`crate::desired::credential_lifetime`] has the methods that a class allows and the lifetime of a credential.
+//! Decides nothing: [`crate::desired::credential_lifetime`] has the methods that a class allows and the lifetime of a
+//! credential.
 
 pub(crate) mod certificate;
 mod der;

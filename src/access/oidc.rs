@@ -1,5 +1,6 @@
-//! A login at the identity provider that the API server trusts: kubectl runs `kubectl oidc-login`, with PKCE and without a secret,
-//! see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
+//! A login at the identity provider that the API server trusts: kubectl runs `kubectl oidc-login`, with PKCE and
+//! without a secret, see
+//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
 
 use serde_json::{Value, json};
 
@@ -27,7 +28,11 @@ pub(crate) struct Overrides {
 }
 
 /// The parameters of the class, with the overrides from the command line.
-pub(crate) fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, MissingOidcSettings> {
+pub(crate) fn parameters(
+    class: &str,
+    access: Option<&OidcAccess>,
+    overrides: &Overrides,
+) -> Result<OidcAccess, MissingOidcSettings> {
     let pick = |own: &Option<String>, theirs: Option<&String>| own.clone().or_else(|| theirs.cloned());
     let Overrides { issuer_url, client_id, username_prefix, groups_prefix } = overrides;
     let issuer_url = pick(issuer_url, access.map(|access| &access.issuer_url));
@@ -41,14 +46,17 @@ pub(crate) fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &O
         username_prefix: pick(username_prefix, access.and_then(|access| access.username_prefix.as_ref())),
         groups_prefix: pick(groups_prefix, access.and_then(|access| access.groups_prefix.as_ref())),
         // The authority of the class's issuer is not used for another issuer.
-        certificate_authority: access.filter(|_| overrides.issuer_url.is_none()).and_then(|access| access.certificate_authority.clone()),
+        certificate_authority: access
+            .filter(|_| overrides.issuer_url.is_none())
+            .and_then(|access| access.certificate_authority.clone()),
         extra_scopes: access.map(|access| access.extra_scopes.clone()).unwrap_or_default(),
     })
 }
 
 /// The `exec` entry of a kubeconfig's user.
 pub(crate) fn exec_entry(oidc: &OidcAccess) -> Value {
-    let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, certificate_authority, extra_scopes } = oidc;
+    let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, certificate_authority, extra_scopes } =
+        oidc;
     let mut args = vec![
         "oidc-login".to_owned(),
         "get-token".to_owned(),
@@ -56,7 +64,9 @@ pub(crate) fn exec_entry(oidc: &OidcAccess) -> Value {
         format!("--oidc-client-id={client_id}"),
         "--oidc-pkce-method=S256".to_owned(),
     ];
-    args.extend(certificate_authority.iter().map(|pem| format!("--certificate-authority-data={}", base64(pem.as_bytes()))));
+    args.extend(
+        certificate_authority.iter().map(|pem| format!("--certificate-authority-data={}", base64(pem.as_bytes()))),
+    );
     args.extend(extra_scopes.iter().map(|scope| format!("--oidc-extra-scope={scope}")));
     json!({
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -73,7 +83,9 @@ pub(crate) fn subject_warning(subject: &Subject, oidc: &OidcAccess) -> Option<St
     let (prefix, field) = match subject.kind {
         SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),
         SubjectKind::Group => (oidc.groups_prefix.as_deref(), "groupsPrefix"),
-        SubjectKind::ServiceAccount => return Some(format!("{subject} is a ServiceAccount, which cannot log in: use --auth token")),
+        SubjectKind::ServiceAccount => {
+            return Some(format!("{subject} is a ServiceAccount, which cannot log in: use --auth token"));
+        }
     };
     let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
     (!subject.name.starts_with(prefix)).then(|| {

@@ -1,7 +1,7 @@
 //! The content of a certificate request, read from its PKCS#10 (RFC 2986).
 //!
-//! The signer reads the same bytes with another parser, that of Go. If the two read different names, one name would be approved and another one
-//! signed. So a request that can be read in more than one way is treated as unreadable.
+//! The signer reads the same bytes with another parser, that of Go. If the two read different names, one name would be
+//! approved and another one signed. So a request that can be read in more than one way is treated as unreadable.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use x509_parser::{
@@ -36,8 +36,8 @@ const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 const SHORTEST_RSA: usize = 2048;
 
-/// The most bytes of a request in PEM that is read. That of an RSA key of 16,384 bits has less than 6 KB, and names of a few bytes each take hundreds
-/// of bytes of memory.
+/// The most bytes of a request in PEM that is read. That of an RSA key of 16,384 bits has less than 6 KB, and names of
+/// a few bytes each take hundreds of bytes of memory.
 const MAX_PEM_BYTES: usize = 64 * 1_024;
 
 pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
@@ -73,8 +73,8 @@ pub(crate) fn read(pem: &[u8]) -> Option<Content> {
     })
 }
 
-/// The content of the only block of `pem`. Go skips a block that is not well formed and takes the next one, so exactly one block and nothing else is
-/// accepted.
+/// The content of the only block of `pem`. Go skips a block that is not well formed and takes the next one, so exactly
+/// one block and nothing else is accepted.
 fn decoded(pem: &[u8]) -> Option<Vec<u8>> {
     if pem.len() > MAX_PEM_BYTES {
         return None;
@@ -84,8 +84,8 @@ fn decoded(pem: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(body).ok()
 }
 
-/// The encoding of the parsed part of a name. x509-parser ends a list at the first item that it cannot read, for example an empty set, without an
-/// error about the rest; Go continues.
+/// The encoding of the parsed part of a name. x509-parser ends a list at the first item that it cannot read, for
+/// example an empty set, without an error about the rest; Go continues.
 fn encoded(name: &X509Name<'_>) -> Vec<u8> {
     let pair = |attribute: &AttributeTypeAndValue<'_>| {
         let value = attribute.attr_value();
@@ -110,13 +110,17 @@ fn is_sane(key: &SubjectPublicKeyInfo<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm};
+    use rcgen::{
+        CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+        SignatureAlgorithm,
+    };
 
     use super::*;
     use crate::access::der::{BIT_STRING, INTEGER, UTF8_STRING};
 
     fn made(algorithm: &'static SignatureAlgorithm, names: &[&str], subject: &[(DnType, &str)]) -> String {
-        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         for (kind, value) in subject {
             params.distinguished_name.push(kind.clone(), *value);
@@ -160,7 +164,10 @@ mod tests {
         let mut der = decoded(of("nadia@example.com").as_bytes()).unwrap();
         let at = der.windows(5).position(|bytes| bytes == b"nadia").unwrap();
         der[at] = b'm';
-        assert!(read(pem(&der).as_bytes()).is_some_and(|content| !content.signed && content.common_names == ["madia@example.com"]));
+        assert!(
+            read(pem(&der).as_bytes())
+                .is_some_and(|content| !content.signed && content.common_names == ["madia@example.com"])
+        );
     }
 
     #[test]
@@ -193,7 +200,9 @@ mod tests {
 
     #[test]
     fn a_second_name_is_not_hidden_behind_a_first() {
-        let pair = |name: &str| tlv(SEQUENCE, &[tlv(OBJECT_IDENTIFIER, &[0x55, 4, 3]), tlv(UTF8_STRING, name.as_bytes())].concat());
+        let pair = |name: &str| {
+            tlv(SEQUENCE, &[tlv(OBJECT_IDENTIFIER, &[0x55, 4, 3]), tlv(UTF8_STRING, name.as_bytes())].concat())
+        };
         let (mine, other) = (pair("nadia@example.com"), pair("boss@example.com"));
         let relative = |pairs: &[&[u8]]| tlv(SET, &pairs.concat());
         let subject = |relatives: &[Vec<u8>]| with_subject(&tlv(SEQUENCE, &relatives.concat()));
@@ -223,7 +232,8 @@ mod tests {
     #[test]
     fn strong_keys_are_recognized() {
         let rsa = |bytes: usize| {
-            let algorithm = [&[OBJECT_IDENTIFIER, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1][..], &[5, 0]].concat();
+            let algorithm =
+                [&[OBJECT_IDENTIFIER, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1][..], &[5, 0]].concat();
             let modulus = tlv(INTEGER, &[vec![0], vec![0xc3; bytes]].concat());
             let key = tlv(SEQUENCE, &[modulus, tlv(INTEGER, &[1, 0, 1])].concat());
             tlv(SEQUENCE, &[tlv(SEQUENCE, &algorithm), tlv(BIT_STRING, &[vec![0], key].concat())].concat())

@@ -48,7 +48,12 @@ pub(crate) struct IssuedToken {
 
 /// The member by which the operator binds the account in the namespace `space`.
 pub(crate) fn member(space: &str, role: &str) -> Member {
-    Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
+    Member {
+        kind: SubjectKind::ServiceAccount,
+        name: ACCOUNT.to_owned(),
+        namespace: Some(space.to_owned()),
+        role: role.to_owned(),
+    }
 }
 
 /// The name by which the cluster knows the account in the namespace `space`.
@@ -59,8 +64,10 @@ pub(crate) fn user_name(space: &str) -> String {
 /// Creates the ServiceAccount if it does not exist.
 pub(crate) async fn ensure_account(client: &Client, space: &str) -> Result<(), Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
-    let account =
-        ServiceAccount { metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() }, ..ServiceAccount::default() };
+    let account = ServiceAccount {
+        metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() },
+        ..ServiceAccount::default()
+    };
     match api.create(&PostParams::default(), &account).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
@@ -69,10 +76,18 @@ pub(crate) async fn ensure_account(client: &Client, space: &str) -> Result<(), E
 }
 
 /// Asks for a new token, which expires with its ServiceAccount at the latest.
-pub(crate) async fn request_token(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<IssuedToken, Error> {
+pub(crate) async fn request_token(
+    client: &Client,
+    space: &str,
+    lifetime: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<IssuedToken, Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let request = TokenRequest {
-        spec: Some(TokenRequestSpec { expiration_seconds: Some(lifetime.num_seconds()), ..TokenRequestSpec::default() }),
+        spec: Some(TokenRequestSpec {
+            expiration_seconds: Some(lifetime.num_seconds()),
+            ..TokenRequestSpec::default()
+        }),
         ..TokenRequest::default()
     };
     let response = api.create_token_request(ACCOUNT, &PostParams::default(), &request).await;

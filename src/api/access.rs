@@ -22,13 +22,15 @@ pub struct Access {
     /// Client certificates. They cannot be revoked, so keep their validity short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateAccess>,
-    /// The identity provider that the API server trusts. If it is omitted, access by OIDC requires the issuer and the client on the command line.
+    /// The identity provider that the API server trusts. If it is omitted, access by OIDC requires the issuer and the
+    /// client on the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<OidcAccess>,
     /// Tokens of a ServiceAccount in the space, for CI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenAccess>,
-    /// Connection to the API server in the kubeconfigs that are issued. Default: as in the kubeconfig of the user who issues them.
+    /// Connection to the API server in the kubeconfigs that are issued. Default: as in the kubeconfig of the user who
+    /// issues them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerAccess>,
 }
@@ -63,18 +65,22 @@ impl AccessMethod {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateAccess {
-    /// Maximum validity of a certificate, at least 10m, for example 8h. Default: 24h. A certificate is not valid beyond the expiry of the space.
+    /// Maximum validity of a certificate, at least 10m, for example 8h. Default: 24h. A certificate is not valid beyond
+    /// the expiry of the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_duration: Option<String>,
-    /// Groups that every certificate for a space of this class contains (its organizations). Warning: each user with such a certificate is in all of these groups, in the whole cluster, and cannot be removed from them before the certificate expires. Default: none, which is recommended.
+    /// Groups that every certificate for a space of this class contains (its organizations). Warning: each user with
+    /// such a certificate is in all of these groups, in the whole cluster, and cannot be removed from them before the
+    /// certificate expires. Default: none, which is recommended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     #[x_kube(validation = Rule::new("self.all(group, !group.startsWith('system:'))").message("groups that begin with system: belong to Kubernetes and are not allowed in certificates"))]
     pub organizations: Vec<String>,
 }
 
-/// An identity provider, see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens>.
+/// An identity provider, see
+/// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens>.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcAccess {
@@ -83,7 +89,8 @@ pub struct OidcAccess {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message("issuerURL must begin with https://"))]
     pub issuer_url: String,
-    /// ID of the public client at the issuer with which kubectl logs in. The client has no secret; kubectl uses PKCE instead.
+    /// ID of the public client at the issuer with which kubectl logs in. The client has no secret; kubectl uses PKCE
+    /// instead.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
@@ -95,7 +102,8 @@ pub struct OidcAccess {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub groups_prefix: Option<String>,
-    /// The certificate authority that signed the issuer's certificate, in PEM format. Default: the authorities that the developer's machine trusts.
+    /// The certificate authority that signed the issuer's certificate, in PEM format. Default: the authorities that the
+    /// developer's machine trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     #[x_kube(validation = PEM)]
@@ -110,7 +118,8 @@ pub struct OidcAccess {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenAccess {
-    /// Maximum validity of a token, at least 10m, for example 8h. Default: 24h. A token is not valid beyond the expiry of the space.
+    /// Maximum validity of a token, at least 10m, for example 8h. Default: 24h. A token is not valid beyond the expiry
+    /// of the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_duration: Option<String>,
@@ -120,7 +129,8 @@ pub struct TokenAccess {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerAccess {
-    /// URL of the API server for developers: https, a host name, and a port if it is not 443, for example `https://api.example.com:6443`.
+    /// URL of the API server for developers: https, a host name, and a port if it is not 443, for example
+    /// `https://api.example.com:6443`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message("url must begin with https://"))]

@@ -1,5 +1,6 @@
-//! Tests of the CEL rules of both CRDs without a cluster. `tests/fixtures/bad_input.yaml` is the table of cases. The scenario `e2e/tests/admit.rs`
-//! runs the same table on a real API server, which alone validates types, lengths and patterns.
+//! Tests of the CEL rules of both CRDs without a cluster. `tests/fixtures/bad_input.yaml` is the table of cases. The
+//! scenario `e2e/tests/admit.rs` runs the same table on a real API server, which alone validates types, lengths and
+//! patterns.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -12,7 +13,8 @@ mod table;
 
 use table::{Case, RefusedBy, Table};
 
-/// The result of the CEL rules for the object of `case`. The outer error means that the object cannot be read as its kind.
+/// The result of the CEL rules for the object of `case`. The outer error means that the object cannot be read as its
+/// kind.
 fn cel_result(case: &Case) -> Result<Result<(), String>, serde_json::Error> {
     let object = case.object();
     Ok(if case.kind == "SpaceClass" {
@@ -40,8 +42,8 @@ fn the_table_is_well_formed() {
 fn cel_rules_refuse_invalid_objects_with_their_message() {
     for case in Table::read().unwrap().refused_by(RefusedBy::Cel) {
         let errors = cel_result(case).unwrap().expect_err(&format!("{}: admitted", case.name));
-        // Only the API server writes the path of a list's item. This engine gives rules with `optionalOldSelf` null instead of an optional: they
-        // refuse a bad name, but without their sentence.
+        // Only the API server writes the path of a list's item. This engine gives rules with `optionalOldSelf` null
+        // instead of an optional: they refuse a bad name, but without their sentence.
         let sentence_is_lost = case.says.starts_with("spec.") || errors.contains("want 'optional_type'");
         assert!(errors.contains(&case.says) || sentence_is_lost, "{}: {errors}", case.name);
     }
@@ -114,7 +116,8 @@ fn a_sealed_space_accepts_changes_of_metadata_and_status() {
 fn a_space_that_has_not_expired_may_be_renewed() {
     let mut old = sealed(space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}})));
     old.status.as_mut().unwrap().conditions[0].status = "False".into();
-    let new = space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "renewedAt": "2026-11-24T09:00:00Z"}));
+    let new =
+        space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "renewedAt": "2026-11-24T09:00:00Z"}));
     assert!(new.validate_cel_update(&old).is_ok());
     old.status = None;
     assert!(new.validate_cel_update(&old).is_ok());

@@ -1,7 +1,7 @@
 //! Values that are read only if they fit into a bounded amount of memory.
 //!
-//! The size of an object in etcd bounds its text, and not the memory of its parts: a peer of a NetworkPolicy takes four bytes there, about twenty as
-//! JSON, and more than 600 as a map.
+//! The size of an object in etcd bounds its text, and not the memory of its parts: a peer of a NetworkPolicy takes four
+//! bytes there, about twenty as JSON, and more than 600 as a map.
 
 use std::fmt;
 
@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 /// The most memory that one field takes. The largest NetworkPolicy that a class can describe takes half of it.
 const MAX_FIELD_BYTES: usize = 8 * 1_024 * 1_024;
 
-/// The estimated memory of a value without its text: the value itself, unused capacity of its list or map, and the allocation of its text.
+/// The estimated memory of a value without its text: the value itself, unused capacity of its list or map, and the
+/// allocation of its text.
 const VALUE_BYTES: usize = 128;
 
 /// The estimated memory of a map with at least one entry. A B-tree allocates room for eleven.
@@ -186,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_value_that_fits_is_read_unchanged() {
-        let value = json!({"a": [1, -1, 1.5, true, null, "Ünï\n\"x\""], "b": {}, "c": [], "d": {"e": {"f": [[], [{}]]}}});
+        let value =
+            json!({"a": [1, -1, 1.5, true, null, "Ünï\n\"x\""], "b": {}, "c": [], "d": {"e": {"f": [[], [{}]]}}});
         assert_eq!(bounded(&value.to_string()), Some(value.clone()));
         assert_eq!(Bounded(&mut Room::of_a_field()).deserialize(value.clone()).unwrap(), Some(value));
     }

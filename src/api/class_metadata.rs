@@ -18,11 +18,13 @@ pub struct ClassMetadata {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::annotation_map")]
     pub annotations: BTreeMap<String, String>,
-    /// Keys that a space can set in spec.labels and spec.annotations: exact keys, or a prefix and a star, for example example.com/*. Default: none.
+    /// Keys that a space can set in spec.labels and spec.annotations: exact keys, or a prefix and a star, for example
+    /// example.com/*. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 317)))]
     pub allowed_keys: Vec<String>,
-    /// Fields of spec.contact that every new space must set, from team, email, chat, url and costCenter. An existing space that lacks one stays Ready, and its message asks for it.
+    /// Fields of spec.contact that every new space must set, from team, email, chat, url and costCenter. An existing
+    /// space that lacks one stays Ready, and its message asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -49,12 +51,14 @@ pub enum ContactField {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NameRules {
-    /// Names that are allowed; each * matches any sequence of characters. Default: any. A name without a dash, or one that begins with xn--, is allowed
-    /// only if it is listed here literally, because it could resolve as a top-level domain in DNS.
+    /// Names that are allowed; each * matches any sequence of characters. Default: any. A name without a dash, or one
+    /// that begins with xn--, is allowed only if it is listed here literally, because it could resolve as a top-level
+    /// domain in DNS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub allowed: Vec<String>,
-    /// Names that are refused; each * matches any sequence of characters. A name that any class admits in network.allowFromNamespaces is refused as well.
+    /// Names that are refused; each * matches any sequence of characters. A name that any class admits in
+    /// network.allowFromNamespaces is refused as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub denied: Vec<String>,

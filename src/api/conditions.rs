@@ -1,7 +1,8 @@
 //! `metav1.Condition` lists: types, reasons, and the rule that `lastTransitionTime` moves only with `status`.
 //!
-//! Shapes follow <https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md>
-//! and kstatus.
+//! Shapes follow
+//! <https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md> and
+//! kstatus.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -117,7 +118,8 @@ impl Reason {
         ALL_REASONS.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    /// Returns true for kstatus `Stalled`: a user or an administrator must change something before the operator can proceed.
+    /// Returns true for kstatus `Stalled`: a user or an administrator must change something before the operator can
+    /// proceed.
     pub fn is_stalled(self) -> bool {
         match self {
             Self::ClassNotFound
@@ -129,9 +131,12 @@ impl Reason {
             | Self::IsolationBreached
             | Self::ClassNotAccepted
             | Self::Expired => true,
-            Self::Pending | Self::Provisioned | Self::Provisioning | Self::NamespaceTerminating | Self::Terminating | Self::ApplyFailed => {
-                false
-            }
+            Self::Pending
+            | Self::Provisioned
+            | Self::Provisioning
+            | Self::NamespaceTerminating
+            | Self::Terminating
+            | Self::ApplyFailed => false,
         }
     }
 }
@@ -154,11 +159,17 @@ pub fn status_str(status: bool) -> &'static str {
     if status { "True" } else { "False" }
 }
 
-/// The most bytes of a message. The schema allows 32,768 characters, and a refused status update would lose the warnings as well.
+/// The most bytes of a message. The schema allows 32,768 characters, and a refused status update would lose the
+/// warnings as well.
 pub const MAX_MESSAGE_BYTES: usize = 8 * 1_024;
 
 /// Applies `wanted` to the conditions `old`. Other types stay, and `lastTransitionTime` changes only if `status` does.
-pub fn set(old: &[Condition], wanted: &[WantedCondition], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
+pub fn set(
+    old: &[Condition],
+    wanted: &[WantedCondition],
+    generation: Option<i64>,
+    now: DateTime<Utc>,
+) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .iter()
         .map(|WantedCondition { type_, status, reason, message }| {
@@ -169,7 +180,8 @@ pub fn set(old: &[Condition], wanted: &[WantedCondition], generation: Option<i64
                 reason: reason.clone(),
                 message: shorten(message, MAX_MESSAGE_BYTES),
                 observed_generation: generation,
-                last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
+                last_transition_time: before
+                    .map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
             }
         })
         .collect();
@@ -189,7 +201,9 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 /// The time at which the condition of that type became `True`; `None` if it is not `True`.
 pub fn true_since(conditions: &[Condition], type_: &str) -> Option<DateTime<Utc>> {
-    find(conditions, type_).filter(|condition| condition.status == "True").and_then(|condition| since(&condition.last_transition_time))
+    find(conditions, type_)
+        .filter(|condition| condition.status == "True")
+        .and_then(|condition| since(&condition.last_transition_time))
 }
 
 /// Converts a Kubernetes time to a `chrono` time.

@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions that the derives generate, completed with everything that derives cannot express.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps,
+};
 use kube::{CustomResourceExt, ResourceExt};
 use serde_json::json;
 
@@ -14,7 +16,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [space, class].map(complete).into()
 }
 
-/// Sets a default status, so that a new space is not current before its first reconcile: kstatus treats an object without a status as current.
+/// Sets a default status, so that a new space is not current before its first reconcile: kstatus treats an object
+/// without a status as current.
 fn set_status_default(crd: &mut CustomResourceDefinition) {
     let initial = json!({
         "observedGeneration": -1,
@@ -56,15 +59,18 @@ fn set_maximums(schema: &mut JSONSchemaProps) {
         Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => {
             schema.max_length = Some(32_768);
         }
-        Some("string") if schema.max_length.is_none() && schema.format.is_some() => schema.max_length = Some(MAX_TIME_LENGTH),
+        Some("string") if schema.max_length.is_none() && schema.format.is_some() => {
+            schema.max_length = Some(MAX_TIME_LENGTH);
+        }
         Some("array") if schema.max_items.is_none() => schema.max_items = Some(64),
         _ => {}
     }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         set_maximums(property);
     }
-    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items)) =
-        schema.items.as_mut()
+    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(
+        items,
+    )) = schema.items.as_mut()
     {
         set_maximums(items);
     }

@@ -56,13 +56,15 @@ const ONE_LINE: &str = r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')";
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.ttl) && has(self.expiresAt))").message("set ttl or expiresAt, not both"))]
 pub struct DeveloperSpaceSpec {
-    /// Name of the SpaceClass, which sets the roles, quota, limits, isolation and lifetime of the space. Default: the cluster's default class. It can be changed later; status.className is the class in force.
+    /// Name of the SpaceClass, which sets the roles, quota, limits, isolation and lifetime of the space. Default: the
+    /// cluster's default class. It can be changed later; status.className is the class in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self != ''").message("className is empty: set it to the name of a SpaceClass (kubectl get spaceclasses), or omit it to use the default class"))]
     pub class_name: Option<String>,
 
-    /// The subject that is accountable for the space. It gets the class's ownerRole in the namespace. The owner can change this field only if the class sets allowTransfer, and only after the space has got its namespace.
+    /// The subject that is accountable for the space. It gets the class's ownerRole in the namespace. The owner can
+    /// change this field only if the class sets allowTransfer, and only after the space has got its namespace.
     pub owner: Subject,
 
     /// Other subjects with access to the namespace, each with a role of the class. At most 100.
@@ -81,7 +83,8 @@ pub struct DeveloperSpaceSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Contact for questions about this space. The operator writes it to annotations of the namespace. The class's metadata.requiredContact lists the fields that a new space must set.
+    /// Contact for questions about this space. The operator writes it to annotations of the namespace. The class's
+    /// metadata.requiredContact lists the fields that a new space must set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
 
@@ -95,42 +98,49 @@ pub struct DeveloperSpaceSpec {
     #[schemars(schema_with = "super::schema::annotation_map")]
     pub annotations: BTreeMap<String, String>,
 
-    /// Time to live of the space, counted from its creation or its last renewal: whole numbers with the units w, d, h, m and s, largest first,
-    /// for example 30m, 7d, 1d12h or 2w (a day has 24 hours). `never` is allowed only if the class sets lifetime.allowNever. Default: the class's
-    /// lifetime.defaultTTL. status.expiresAt contains the resulting time.
+    /// Time to live of the space, counted from its creation or its last renewal: whole numbers with the units w, d, h,
+    /// m and s, largest first, for example 30m, 7d, 1d12h or 2w (a day has 24 hours). `never` is allowed only if the
+    /// class sets lifetime.allowNever. Default: the class's lifetime.defaultTTL. status.expiresAt contains the
+    /// resulting time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub ttl: Option<String>,
 
-    /// Time at which the space expires, in RFC 3339 format, for example 2026-12-01T00:00:00Z. Set either this field or ttl. The class's maxTTL and maxLifetime also apply.
+    /// Time at which the space expires, in RFC 3339 format, for example 2026-12-01T00:00:00Z. Set either this field or
+    /// ttl. The class's maxTTL and maxLifetime also apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// Renews the space: set it to the current time, and the ttl counts from this time. A time before the last renewal has no effect. A time more than 60 seconds in the future is
-    /// refused, and has no effect until it is at most 60 seconds in the future.
+    /// Renews the space: set it to the current time, and the ttl counts from this time. A time before the last renewal
+    /// has no effect. A time more than 60 seconds in the future is refused, and has no effect until it is at most 60
+    /// seconds in the future.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub renewed_at: Option<DateTime<Utc>>,
 
-    /// Overrides of the class's quota by resource name, up to the class's maximum, for example {requests.cpu: "4"}. At most 32.
+    /// Overrides of the class's quota by resource name, up to the class's maximum, for example {requests.cpu: "4"}. At
+    /// most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub quota: BTreeMap<String, Quantity>,
 
-    /// Limits and defaults of containers, pods and volume claims, within the class's bounds. The class's max, min and maxLimitRequestRatio always apply. Default: the class's limitRange. At most 8.
+    /// Limits and defaults of containers, pods and volume claims, within the class's bounds. The class's max, min and
+    /// maxLimitRequestRatio always apply. Default: the class's limitRange. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
 
-    /// If true, the space does not expire and cannot be deleted until this field is set to false. Requires lifetime.allowProtected of the class; without it, this field has no effect
-    /// and the spec is refused. Default: false.
+    /// If true, the space does not expire and cannot be deleted until this field is set to false. Requires
+    /// lifetime.allowProtected of the class; without it, this field has no effect and the spec is refused. Default:
+    /// false.
     #[serde(default)]
     pub protected: bool,
 
-    /// Delete: when this DeveloperSpace is deleted, its namespace is deleted with everything in it. Retain: the namespace is released instead. It keeps its contents, Pod Security
-    /// labels, quota, limits and isolation, and loses the RoleBindings of the owner and the members. Retain requires allowRetain of the class; without it, the deletion waits. When the
-    /// space expires, the namespace is always deleted. Default: Delete.
+    /// Delete: when this DeveloperSpace is deleted, its namespace is deleted with everything in it. Retain: the
+    /// namespace is released instead. It keeps its contents, Pod Security labels, quota, limits and isolation, and
+    /// loses the RoleBindings of the owner and the members. Retain requires allowRetain of the class; without it, the
+    /// deletion waits. When the space expires, the namespace is always deleted. Default: Delete.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -139,7 +149,8 @@ pub struct DeveloperSpaceSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
-    /// Name of the team. If it is a valid label value, it is also the label developerspace.dev/team of the namespace, for example for cost reports.
+    /// Name of the team. If it is a valid label value, it is also the label developerspace.dev/team of the namespace,
+    /// for example for cost reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(ONE_LINE).message("team must be one line of text without control characters"))]
@@ -163,7 +174,8 @@ pub struct Contact {
     #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]') && (!self.matches('^ *[A-Za-z][-+.A-Za-z0-9]*:') || self.matches('^[Hh][Tt][Tt][Pp][Ss]?://'))").message("write a web address, for example https://wiki.example.com/payments"))]
     pub url: Option<String>,
 
-    /// Cost center of the space. If it is a valid label value, it is also the label developerspace.dev/cost-center of the namespace.
+    /// Cost center of the space. If it is a valid label value, it is also the label developerspace.dev/cost-center of
+    /// the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(ONE_LINE).message("costCenter must be one line of text without control characters"))]

@@ -25,7 +25,9 @@ pub struct Period(pub Duration);
 
 /// The error for a text that is not a duration. Its sentence is shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a duration: write whole numbers with units, largest first, such as 30m, 7d, 1d12h or 2w{hint}")]
+#[error(
+    "{text:?} is not a duration: write whole numbers with units, largest first, such as 30m, 7d, 1d12h or 2w{hint}"
+)]
 pub struct DurationError {
     text: String,
     hint: &'static str,
@@ -117,9 +119,15 @@ mod tests {
 
     #[test]
     fn accepts_the_grammar() {
-        for (text, seconds) in
-            [("30m", 1_800), ("7d", 604_800), ("1d12h", 129_600), ("2w", 1_209_600), ("1w1d1h1m1s", 694_861), ("90s", 90), ("0d5m", 300)]
-        {
+        for (text, seconds) in [
+            ("30m", 1_800),
+            ("7d", 604_800),
+            ("1d12h", 129_600),
+            ("2w", 1_209_600),
+            ("1w1d1h1m1s", 694_861),
+            ("90s", 90),
+            ("0d5m", 300),
+        ] {
             assert_eq!(text.parse(), Ok(Ttl::After(TimeDelta::seconds(seconds))), "{text}");
         }
         assert_eq!("never".parse(), Ok(Ttl::Never));

@@ -1,9 +1,10 @@
 //! Objects that tenants can write, of which only the fields are read that decide something.
 //!
-//! An object of 1.5 MiB in etcd, which is the most that fits, can be 11 MB of JSON and hundreds of MB of maps: peers of a NetworkPolicy, subjects of a
-//! RoleBinding, labels, owner references. Therefore each field is named here, and each list and map is bounded. An object that exceeds a bound is read
-//! as one that lacks the field, or that has only the first elements of a list. It differs from every object that the operator wants, so it is repaired
-//! like any other change.
+//! An object of 1.5 MiB in etcd, which is the most that fits, can be 11 MB of JSON and hundreds of MB of maps: peers of
+//! a NetworkPolicy, subjects of a RoleBinding, labels, owner references. Therefore each field is named here, and each
+//! list and map is bounded. An object that exceeds a bound is read as one that lacks the field, or that has only the
+//! first elements of a list. It differs from every object that the operator wants, so it is repaired like any other
+//! change.
 
 use k8s_openapi::api::{
     core::v1::{LimitRange, ResourceQuota},
@@ -21,8 +22,8 @@ use super::{
     resource_wrapper::resource_wrapper,
 };
 
-/// The most subjects of a RoleBinding that are read: more than a space can have. A binding with more of them differs from every wanted one, and a
-/// wanted subject that is not read is removed with the others and added again.
+/// The most subjects of a RoleBinding that are read: more than a space can have. A binding with more of them differs
+/// from every wanted one, and a wanted subject that is not read is removed with the others and added again.
 pub const MAX_SUBJECTS: usize = 1_000;
 
 /// A kind of which only some fields are read.
@@ -59,7 +60,8 @@ impl<'de, K: Excerpted> Deserialize<'de> for DeleteAnswer<K> {
     }
 }
 
-/// The metadata of an object in a namespace of a space. Of the labels, those that the operator reads or writes; of the finalizers, the first one.
+/// The metadata of an object in a namespace of a space. Of the labels, those that the operator reads or writes; of the
+/// finalizers, the first one.
 pub fn metadata(field: &str) -> Reading {
     match field {
         "name" | "namespace" | "uid" | "resourceVersion" | "creationTimestamp" | "deletionTimestamp" => Reading::Whole,
@@ -71,7 +73,9 @@ pub fn metadata(field: &str) -> Reading {
 
 fn label(key: &str) -> Reading {
     match key {
-        names::LABEL_MANAGED_BY | names::LABEL_SPACE | names::LABEL_CLASS | names::LABEL_PLATFORM_POLICY => Reading::Whole,
+        names::LABEL_MANAGED_BY | names::LABEL_SPACE | names::LABEL_CLASS | names::LABEL_PLATFORM_POLICY => {
+            Reading::Whole
+        }
         _ => Reading::Nothing,
     }
 }
@@ -151,7 +155,9 @@ mod tests {
     fn read_metadata(name: &str) -> Value {
         let mut read = whole_metadata(name);
         let fields = read.as_object_mut().unwrap();
-        fields.retain(|field, _| !["generation", "annotations", "ownerReferences", "managedFields"].contains(&field.as_str()));
+        fields.retain(|field, _| {
+            !["generation", "annotations", "ownerReferences", "managedFields"].contains(&field.as_str())
+        });
         fields["labels"].as_object_mut().unwrap().remove("example.com/floor");
         fields["finalizers"] = json!(["example.com/a"]);
         read
@@ -162,12 +168,16 @@ mod tests {
         let metadata = whole_metadata("developerspace");
         let read = read_metadata("developerspace");
         let quota = json!({"hard": {"pods": "3"}, "scopes": ["BestEffort"]});
-        let object = json!({"metadata": metadata, "spec": quota, "status": {"hard": {"pods": "3"}, "used": {"pods": "1"}}});
+        let object =
+            json!({"metadata": metadata, "spec": quota, "status": {"hard": {"pods": "3"}, "used": {"pods": "1"}}});
         let mut expected = object.clone();
         expected["metadata"] = read.clone();
         assert_eq!(excerpt::<ResourceQuota>(&object), expected);
         let limits = json!({"limits": [{"type": "Container", "default": {"cpu": "1"}}]});
-        assert_eq!(excerpt::<LimitRange>(&json!({"metadata": metadata, "spec": limits})), json!({"metadata": read, "spec": limits}));
+        assert_eq!(
+            excerpt::<LimitRange>(&json!({"metadata": metadata, "spec": limits})),
+            json!({"metadata": read, "spec": limits})
+        );
         let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
         let subjects = json!([{"kind": "User", "name": "lea"}]);
         assert_eq!(
@@ -194,7 +204,8 @@ mod tests {
         let policy = json!({"podSelector": {}, "ingress": [{"from": vec![json!({"podSelector": {}}); 100_000]}]});
         let read = excerpt::<NetworkPolicy>(&json!({"metadata": {"name": "developerspace-isolation"}, "spec": policy}));
         assert_eq!(read, json!({"metadata": {"name": "developerspace-isolation"}}));
-        let subjects: Vec<Value> = (0..5_000).map(|number| json!({"kind": "User", "name": format!("user-{number}")})).collect();
+        let subjects: Vec<Value> =
+            (0..5_000).map(|number| json!({"kind": "User", "name": format!("user-{number}")})).collect();
         let read = excerpt::<RoleBinding>(&json!({"metadata": {"name": "developerspace-view"}, "subjects": subjects}));
         assert_eq!(read["subjects"], json!(subjects[..MAX_SUBJECTS]));
     }

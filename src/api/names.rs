@@ -33,7 +33,8 @@ pub const LABEL_TEAM: &str = "developerspace.dev/team";
 /// Label on the namespace: the cost centre, where it is a valid label value.
 pub const LABEL_COST_CENTER: &str = "developerspace.dev/cost-center";
 
-/// Annotation on the namespace: UID of its space; a claim that repairs a crash between the creation of the namespace and the record of its UID.
+/// Annotation on the namespace: UID of its space; a claim that repairs a crash between the creation of the namespace
+/// and the record of its UID.
 pub const ANNOTATION_SPACE_UID: &str = "developerspace.dev/space-uid";
 /// Annotation on the namespace: the accountable subject, `User:alice@example.com`.
 pub const ANNOTATION_OWNER: &str = "developerspace.dev/owner";
@@ -45,8 +46,8 @@ pub const ANNOTATION_CONTACT_EMAIL: &str = "developerspace.dev/contact-email";
 pub const ANNOTATION_CONTACT_CHAT: &str = "developerspace.dev/contact-chat";
 /// Annotation on the namespace: the contact page.
 pub const ANNOTATION_CONTACT_URL: &str = "developerspace.dev/contact-url";
-/// Annotation on the namespace: the time at which it is deleted, RFC 3339; absent means never. On a plain namespace: the expiry that
-/// `gc --include-annotated` applies.
+/// Annotation on the namespace: the time at which it is deleted, RFC 3339; absent means never. On a plain namespace:
+/// the expiry that `gc --include-annotated` applies.
 pub const ANNOTATION_EXPIRES_AT: &str = "developerspace.dev/expires-at";
 /// Annotation on a plain namespace: a time to live for `gc --include-annotated`.
 pub const ANNOTATION_TTL: &str = "developerspace.dev/ttl";
@@ -64,7 +65,8 @@ pub const ANNOTATION_RELEASED_CLASS: &str = "developerspace.dev/released-class";
 pub const ANNOTATION_RELEASED_OWNER: &str = "developerspace.dev/released-owner";
 /// Annotation on a released namespace: the time of its release, RFC 3339.
 pub const ANNOTATION_RELEASED_AT: &str = "developerspace.dev/released-at";
-/// Annotation on an adopted namespace: the Pod Security levels that it had, `enforce=restricted,warn=baseline`. The class cannot lower them.
+/// Annotation on an adopted namespace: the Pod Security levels that it had, `enforce=restricted,warn=baseline`. The
+/// class cannot lower them.
 pub const ANNOTATION_ADOPTED_POD_SECURITY: &str = "developerspace.dev/adopted-pod-security";
 /// Label on the namespace, `"true"`: only the operator writes NetworkPolicies there.
 pub const LABEL_NETWORK_ENFORCED: &str = "developerspace.dev/network-enforced";
@@ -96,7 +98,8 @@ pub const OWNER_BINDING: &str = "developerspace-owner";
 /// Prefix of the names of all `RoleBindings` of the operator.
 pub const BINDING_PREFIX: &str = "developerspace-";
 
-/// Returns true if only the operator writes that label or annotation. Keys of its prefix that administrators write on a namespace are not reserved.
+/// Returns true if only the operator writes that label or annotation. Keys of its prefix that administrators write on a
+/// namespace are not reserved.
 pub fn is_reserved(key: &str) -> bool {
     key.starts_with(PREFIX) && !matches!(key, ANNOTATION_ADOPT | ANNOTATION_TTL)
 }

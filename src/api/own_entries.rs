@@ -1,4 +1,5 @@
-//! The entries of `metadata.managedFields` that belong to the operator's field manager. The entries of other managers are skipped unread.
+//! The entries of `metadata.managedFields` that belong to the operator's field manager. The entries of other managers
+//! are skipped unread.
 
 use std::fmt;
 

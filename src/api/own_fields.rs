@@ -1,7 +1,7 @@
 //! Objects that are read with the managed fields of the operator's field manager, and with those of no other.
 //!
-//! They show which labels and annotations the operator wrote. The entries of other field managers are skipped for the reason that
-//! [`super::without_managed_fields`] gives, and so is the time of each entry.
+//! They show which labels and annotations the operator wrote. The entries of other field managers are skipped for the
+//! reason that [`super::without_managed_fields`] gives, and so is the time of each entry.
 
 use serde::{
     Deserialize, Deserializer,

@@ -15,14 +15,15 @@ use super::{
 
 /// The part of a field that is read.
 pub enum Reading {
-    /// All of it. Only for a text, and for a field whose number of values is bounded by the CRD or chosen by trusted clients.
+    /// All of it. Only for a text, and for a field whose number of values is bounded by the CRD or chosen by trusted
+    /// clients.
     Whole,
     /// All of it, if it fits into a few MiB of memory. Otherwise the object counts as one without this field.
     Bounded,
     /// The same in an object of that name; nothing in any other object.
     BoundedIn(&'static str),
-    /// A list: that number of its first elements. An element that does not fit into a few MiB of memory together with those before it is read as an
-    /// empty map.
+    /// A list: that number of its first elements. An element that does not fit into a few MiB of memory together with
+    /// those before it is read as an empty map.
     First(usize),
     /// A list: a map of its first elements (`first`) and the number of the others (`others`).
     Counted(usize),
@@ -78,7 +79,8 @@ impl<'de> Visitor<'de> for Fields {
     }
 }
 
-/// Returns false if the object, of which these fields were read, has another name. The API server writes the metadata before the content.
+/// Returns false if the object, of which these fields were read, has another name. The API server writes the metadata
+/// before the content.
 fn may_have_name(fields: &Map<String, Value>, name: &str) -> bool {
     fields.get("metadata").and_then(|metadata| metadata.get("name")).is_none_or(|found| found == name)
 }

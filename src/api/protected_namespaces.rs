@@ -2,8 +2,8 @@
 
 use super::pattern::matches_pattern;
 
-/// Namespaces that the operator never adopts, changes or deletes, whatever objects ask for: `default`, `kube-*`, `openshift-*`, the operator's own
-/// and the administrator's list.
+/// Namespaces that the operator never adopts, changes or deletes, whatever objects ask for: `default`, `kube-*`,
+/// `openshift-*`, the operator's own and the administrator's list.
 #[derive(Clone, Debug, Default)]
 pub struct ProtectedNamespaces {
     patterns: Vec<String>,
@@ -12,7 +12,8 @@ pub struct ProtectedNamespaces {
 impl ProtectedNamespaces {
     /// `operator_namespace` and `patterns` (exact names, or a prefix followed by `*`) on top of the built-in ones.
     pub fn new(operator_namespace: &str, patterns: &[String]) -> Self {
-        let mut all = vec!["default".to_owned(), "kube-*".to_owned(), "openshift-*".to_owned(), operator_namespace.to_owned()];
+        let mut all =
+            vec!["default".to_owned(), "kube-*".to_owned(), "openshift-*".to_owned(), operator_namespace.to_owned()];
         all.extend(patterns.iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
         Self { patterns: all }
     }
@@ -30,7 +31,9 @@ mod tests {
     #[test]
     fn protected_names_cover_the_clusters_own() {
         let protected = ProtectedNamespaces::new("dspace-home", &["monitoring".into(), "istio-*".into()]);
-        for name in ["default", "kube-system", "kube-node-lease", "openshift-etcd", "dspace-home", "monitoring", "istio-system"] {
+        for name in
+            ["default", "kube-system", "kube-node-lease", "openshift-etcd", "dspace-home", "monitoring", "istio-system"]
+        {
             assert!(protected.contains(name), "{name}");
         }
         for name in ["alice-payments", "defaults", "kubectl", "istio"] {

@@ -54,7 +54,8 @@ impl Quantity {
         Some(self.value()?.cmp(&other.value()?))
     }
 
-    /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that an invalid text equals only itself.
+    /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that an invalid text
+    /// equals only itself.
     pub fn key(&self) -> String {
         self.value().map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
     }
@@ -93,9 +94,10 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// The value of `[+-]digits[.digits][suffix]` in nano-units, rounded away from zero; `None` if the text is not a quantity. A value that is too large
-/// for an `i128` becomes the largest `i128`, which is above every value that it is compared with. With a binary suffix the API server stores 2^63-1
-/// instead of any larger value, see `ParseQuantity` in `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
+/// The value of `[+-]digits[.digits][suffix]` in nano-units, rounded away from zero; `None` if the text is not a
+/// quantity. A value that is too large for an `i128` becomes the largest `i128`, which is above every value that it is
+/// compared with. With a binary suffix the API server stores 2^63-1 instead of any larger value, see `ParseQuantity` in
+/// `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 fn parse(text: &str) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -158,9 +160,11 @@ fn whole_number(digits: &str) -> i128 {
     if digits.is_empty() { 0 } else { digits.parse().unwrap_or(i128::MAX) }
 }
 
-/// `digits * factor / 10^exponent`, rounded up. Exact wherever the API server is, although the product may not fit into an `i128`.
+/// `digits * factor / 10^exponent`, rounded up. Exact wherever the API server is, although the product may not fit into
+/// an `i128`.
 fn divided(digits: &str, factor: i128, exponent: u32) -> i128 {
-    /// The most digits of a remainder that can be multiplied by `HALF` without an overflow. A larger binary factor is applied in two steps.
+    /// The most digits of a remainder that can be multiplied by `HALF` without an overflow. A larger binary factor is
+    /// applied in two steps.
     const PRECISE: u32 = 28;
     const HALF: i128 = 1 << 30;
     let places = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
@@ -214,9 +218,11 @@ mod tests {
 
     #[test]
     fn many_digits_do_not_make_a_value_small() {
-        for text in
-            ["1.0000000000000000000000000000Ei", "1.0000000000000000000000000000000000000000000000Ti", "10000000000000000000000000.000000E"]
-        {
+        for text in [
+            "1.0000000000000000000000000000Ei",
+            "1.0000000000000000000000000000000000000000000000Ti",
+            "10000000000000000000000000.000000E",
+        ] {
             assert!(value(text) > value("1000Gi"), "{text}: {:?}", value(text));
         }
         assert!(value("0.00000000000000000000000000000000000000000000001") <= value("1n"));

@@ -1,10 +1,11 @@
 //! Schema fragments that derives cannot express. Everything is bounded: the API server's CEL cost estimate needs it,
-//! see <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#resource-use-by-validation-functions>.
+//! see
+//! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#resource-use-by-validation-functions>.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// RFC 3339, in addition to the format date-time: the API server's parser also accepts a decimal comma and a zone offset of a day, which other
-/// parsers refuse.
+/// RFC 3339, in addition to the format date-time: the API server's parser also accepts a decimal comma and a zone
+/// offset of a day, which other parsers refuse.
 pub(super) const TIME: &str =
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
 
@@ -31,8 +32,8 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A resource list inside a `LimitRangeItem`: at most 8 keys of at most 128 characters. A pattern validates the values, since quantities in nested
-/// maps exceed CEL's cost budget.
+/// A resource list inside a `LimitRangeItem`: at most 8 keys of at most 128 characters. A pattern validates the values,
+/// since quantities in nested maps exceed CEL's cost budget.
 pub(super) fn limit_list(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -43,7 +43,12 @@ use super::{
     printcolumn(name = "TTL", type_ = "string", json_path = ".spec.lifetime.defaultTTL"),
     printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.lifetime.maxTTL"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceClassSpec {
@@ -52,12 +57,14 @@ pub struct SpaceClassSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Role of the owner of a space: the name of an entry of roles, or otherwise the name of a ClusterRole. Default: edit.
+    /// Role of the owner of a space: the name of an entry of roles, or otherwise the name of a ClusterRole. Default:
+    /// edit.
     #[serde(default = "default_owner_role")]
     #[schemars(length(min = 1, max = 253))]
     pub owner_role: String,
 
-    /// Roles that members can have. The operator must be allowed to bind each ClusterRole (by default edit, view and admin). At most 32.
+    /// Roles that members can have. The operator must be allowed to bind each ClusterRole (by default edit, view and
+    /// admin). At most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -67,8 +74,8 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<ClassQuota>,
 
-    /// Limits and defaults of containers, pods and volume claims. If the quota limits cpu or memory, the operator adds the defaults
-    /// that are missing here, so that a plain `kubectl create deployment` is admitted.
+    /// Limits and defaults of containers, pods and volume claims. If the quota limits cpu or memory, the operator adds
+    /// the defaults that are missing here, so that a plain `kubectl create deployment` is admitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
@@ -93,28 +100,32 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<NameRules>,
 
-    /// Maximum number of spaces of this class for each owner. A space counts until its namespace is deleted; an expired space that is only kept for reading does not count. A namespace that was released by Retain also counts. Default: no limit.
+    /// Maximum number of spaces of this class for each owner. A space counts until its namespace is deleted; an expired
+    /// space that is only kept for reading does not count. A namespace that was released by Retain also counts.
+    /// Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
 
-    /// Allows owners to transfer their spaces to another owner by changing spec.owner (requires the policies in config/policy). Default: false.
+    /// Allows owners to transfer their spaces to another owner by changing spec.owner (requires the policies in
+    /// config/policy). Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
 
-    /// Allows owners to set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted. Without it, such a deletion waits. Default: false.
+    /// Allows owners to set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted.
+    /// Without it, such a deletion waits. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_retain: bool,
 
-    /// Access of users to spaces of this class: the credentials that `kubectl dspace onboard` can issue, and the settings that it writes to
-    /// kubeconfigs. Default: all three methods, each with its defaults.
+    /// Access of users to spaces of this class: the credentials that `kubectl dspace onboard` can issue, and the
+    /// settings that it writes to kubeconfigs. Default: all three methods, each with its defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
 }
 
 impl SpaceClass {
-    /// The spec in force: the current one once it is accepted in its generation, until then the one last accepted. `None` if none was ever accepted.
-    /// A ClusterRole that does not exist affects only the bindings to it.
+    /// The spec in force: the current one once it is accepted in its generation, until then the one last accepted.
+    /// `None` if none was ever accepted. A ClusterRole that does not exist affects only the bindings to it.
     pub fn in_force(&self) -> Option<&SpaceClassSpec> {
         let status = self.status.as_ref()?;
         let accepted = conditions::find(&status.conditions, conditions::types::ACCEPTED);
@@ -136,7 +147,8 @@ impl SpaceClassSpec {
 
 /// Returns true if the metadata of a SpaceClass mark it as the default, for spaces that set no className.
 pub fn is_default_class(metadata: &ObjectMeta) -> bool {
-    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));
+    let annotation =
+        metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));
     annotation.is_some_and(|value| value == "true")
 }
 
@@ -148,7 +160,8 @@ fn default_owner_role() -> String {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Role {
-    /// Name of the role in spec.members[].role of a space, for example view. It becomes part of the name of the RoleBinding.
+    /// Name of the role in spec.members[].role of a space, for example view. It becomes part of the name of the
+    /// RoleBinding.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("a role's name must consist of lower-case letters, digits and dashes, and begin and end with a letter or digit, for example view"))]
     #[x_kube(validation = Rule::new("self != 'owner'").message("the name owner is reserved for the RoleBinding of the owner; set the owner's role in ownerRole, and choose another name here"))]
@@ -166,7 +179,8 @@ pub struct ClassQuota {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub hard: BTreeMap<String, Quantity>,
-    /// Maximum values that a space can set in spec.quota, by resource. Only resources that hard contains. Default: the value in hard.
+    /// Maximum values that a space can set in spec.quota, by resource. Only resources that hard contains. Default: the
+    /// value in hard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub max: BTreeMap<String, Quantity>,
@@ -217,13 +231,17 @@ pub enum LimitType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.enforced || self.isolation == 'Namespace'").message("enforced: true requires isolation: Namespace"))]
 pub struct Network {
-    /// Namespace: pods accept traffic only from their own namespace and from allowFromNamespaces. None: pods accept traffic from everywhere. Default: Namespace.
+    /// Namespace: pods accept traffic only from their own namespace and from allowFromNamespaces. None: pods accept
+    /// traffic from everywhere. Default: Namespace.
     #[serde(default)]
     pub isolation: Isolation,
-    /// If true, the owner of a space cannot allow further traffic with a NetworkPolicy of their own (requires the policies in config/policy). Default: false.
+    /// If true, the owner of a space cannot allow further traffic with a NetworkPolicy of their own (requires the
+    /// policies in config/policy). Default: false.
     #[serde(default)]
     pub enforced: bool,
-    /// Namespaces whose pods can reach the space, selected by label, for example the namespace of the ingress controller. At most 32 selectors. Ignored if isolation is None. The selectors must not use labels that owners of spaces can set.
+    /// Namespaces whose pods can reach the space, selected by label, for example the namespace of the ingress
+    /// controller. At most 32 selectors. Ignored if isolation is None. The selectors must not use labels that owners of
+    /// spaces can set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::selectors")]
     pub allow_from_namespaces: Vec<LabelSelector>,
@@ -273,7 +291,8 @@ pub enum PodSecurityLevel {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifetime {
-    /// The ttl of spaces that set none, for example 7d. Default: maxTTL. If neither is set, such spaces expire only by maxLifetime.
+    /// The ttl of spaces that set none, for example 7d. Default: maxTTL. If neither is set, such spaces expire only by
+    /// maxLifetime.
     #[serde(rename = "defaultTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub default_ttl: Option<String>,
@@ -281,18 +300,20 @@ pub struct Lifetime {
     #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_ttl: Option<String>,
-    /// Maximum lifetime of a space, counted from its creation regardless of renewals, for example 180d. It also limits spaces with ttl: never. Default: no limit.
+    /// Maximum lifetime of a space, counted from its creation regardless of renewals, for example 180d. It also limits
+    /// spaces with ttl: never. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_lifetime: Option<String>,
     /// Allows owners to set ttl: never. Default: false.
     #[serde(default)]
     pub allow_never: bool,
-    /// Allows owners to set protected: true, which prevents the expiry and the deletion of a space. When this is withdrawn, protected spaces get a notice of the longest warnBefore,
-    /// and of at least 7 days. Default: false.
+    /// Allows owners to set protected: true, which prevents the expiry and the deletion of a space. When this is
+    /// withdrawn, protected spaces get a notice of the longest warnBefore, and of at least 7 days. Default: false.
     #[serde(default)]
     pub allow_protected: bool,
-    /// Times before the expiry of a space at which its users are warned, for example [2d, 12h, 1h]. Default: no warnings. At most 8.
+    /// Times before the expiry of a space at which its users are warned, for example [2d, 12h, 1h]. Default: no
+    /// warnings. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::durations")]
     pub warn_before: Vec<String>,
@@ -314,7 +335,8 @@ pub struct SpaceClassStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// The last accepted spec. While the current spec is refused, this one applies to the spaces of this class, including new ones.
+    /// The last accepted spec. While the current spec is refused, this one applies to the spaces of this class,
+    /// including new ones.
     #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::any_object")]
     pub accepted: Option<SpaceClassSpec>,

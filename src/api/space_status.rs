@@ -1,4 +1,5 @@
-//! The status of a `DeveloperSpace`: the class, the owner and the terms in force, and the conditions. Only the operator writes it.
+//! The status of a `DeveloperSpace`: the class, the owner and the terms in force, and the conditions. Only the operator
+//! writes it.
 
 #![allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 
@@ -17,12 +18,14 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Name of the class in force, whose rules apply. It changes only when the space is admitted to the class in spec.className; until then the Ready condition contains the reason.
+    /// Name of the class in force, whose rules apply. It changes only when the space is admitted to the class in
+    /// spec.className; until then the Ready condition contains the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub class_name: Option<String>,
 
-    /// The owner in force. The space counts towards the class's maxSpacesPerOwner for this owner. It changes when a new spec.owner is admitted.
+    /// The owner in force. The space counts towards the class's maxSpacesPerOwner for this owner. It changes when a new
+    /// spec.owner is admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerInForce>,
 
@@ -46,7 +49,8 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_warning: Option<Warning>,
 
-    /// The notice that runs because a change of the class or the spec moved the expiry nearer than that notice, or into the past. The namespace is not deleted before the notice ends.
+    /// The notice that runs because a change of the class or the spec moved the expiry nearer than that notice, or into
+    /// the past. The namespace is not deleted before the notice ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postponed: Option<Notice>,
 
@@ -54,12 +58,14 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_notice: Option<Notice>,
 
-    /// The last accepted lifetime: ttl, expiresAt and protected of the space, and the lifetime rules of its class. While the spec is refused, the values of the space remain unchanged;
-    /// while the class does not exist, all values remain in force.
+    /// The last accepted lifetime: ttl, expiresAt and protected of the space, and the lifetime rules of its class.
+    /// While the spec is refused, the values of the space remain unchanged; while the class does not exist, all values
+    /// remain in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
 
-    /// Time at which the space became Ready for the first time. The time from metadata.creationTimestamp to it is the onboarding time.
+    /// Time at which the space became Ready for the first time. The time from metadata.creationTimestamp to it is the
+    /// onboarding time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<DateTime<Utc>>,
 

@@ -29,11 +29,14 @@ const NAME_OF_SERVICE_ACCOUNT: (&str, &str) = (
 );
 
 /// The name of a namespace is a DNS label.
-const NAMESPACE_NAME: (&str, &str) =
-    ("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "namespace must be a valid namespace name: lower-case letters, digits and dashes");
+const NAMESPACE_NAME: (&str, &str) = (
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+    "namespace must be a valid namespace name: lower-case letters, digits and dashes",
+);
 
 /// A name has no control characters, no invisible ones, and no spaces around it.
-const VISIBLE_NAME: &str = r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')";
+const VISIBLE_NAME: &str =
+    r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')";
 
 /// A User, Group or ServiceAccount.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
@@ -45,7 +48,8 @@ pub struct Subject {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
 
-    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one, for example alice@example.com or oidc:alice@example.com.
+    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one,
+    /// for example alice@example.com or oidc:alice@example.com.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(VISIBLE_NAME).message("write the name without control or invisible characters and without spaces around it, for example alice@example.com"))]
     pub name: String,

@@ -6,7 +6,8 @@ pub fn is_label_value(value: &str) -> bool {
     value.is_empty() || (value.len() <= 63 && is_name_segment(value))
 }
 
-/// Returns true if `key` may be the key of a label or an annotation: an optional DNS prefix and a name of at most 63 characters.
+/// Returns true if `key` may be the key of a label or an annotation: an optional DNS prefix and a name of at most 63
+/// characters.
 pub fn is_qualified_key(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -37,13 +38,20 @@ mod tests {
 
     #[test]
     fn label_values_and_keys_follow_the_server() {
-        for (value, ok) in [("payments", true), ("Payments_2.0-x", true), ("", true), ("-a", false), ("a b", false), ("ä", false)] {
+        for (value, ok) in
+            [("payments", true), ("Payments_2.0-x", true), ("", true), ("-a", false), ("a b", false), ("ä", false)]
+        {
             assert_eq!(is_label_value(value), ok, "{value:?}");
         }
         assert!(!is_label_value(&"a".repeat(64)));
-        for (key, ok) in
-            [("example.com/tier", true), ("tier", true), ("Example.com/tier", false), ("/tier", false), ("a/b/c", false), ("", false)]
-        {
+        for (key, ok) in [
+            ("example.com/tier", true),
+            ("tier", true),
+            ("Example.com/tier", false),
+            ("/tier", false),
+            ("a/b/c", false),
+            ("", false),
+        ] {
             assert_eq!(is_qualified_key(key), ok, "{key:?}");
         }
     }

@@ -10,7 +10,10 @@ pub fn from_k8s(time: &Time) -> Option<DateTime<Utc>> {
 
 /// Converts a `chrono` time to a Kubernetes time, in whole seconds as the API stores it.
 pub fn to_k8s(time: DateTime<Utc>) -> Time {
-    Time(Timestamp::from_second(time.timestamp()).unwrap_or_else(|_| if time.timestamp() < 0 { Timestamp::MIN } else { Timestamp::MAX }))
+    Time(
+        Timestamp::from_second(time.timestamp())
+            .unwrap_or_else(|_| if time.timestamp() < 0 { Timestamp::MIN } else { Timestamp::MAX }),
+    )
 }
 
 /// RFC 3339 in whole seconds, `2026-12-01T09:00:00Z`.

@@ -1,7 +1,7 @@
 //! Objects that are read without their managed fields, for decisions that do not depend on them.
 //!
-//! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
-//! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
+//! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times
+//! there that [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -51,17 +51,25 @@ mod tests {
     #[test]
     fn invalid_managed_fields_do_not_fail_a_list() {
         let nested = "[".repeat(1_000) + &"]".repeat(1_000);
-        for managed in [r#"[{"manager": "x", "time": "9999-12-31T23:59:59Z"}]"#.to_owned(), nested, r#""no list""#.to_owned()] {
+        for managed in
+            [r#"[{"manager": "x", "time": "9999-12-31T23:59:59Z"}]"#.to_owned(), nested, r#""no list""#.to_owned()]
+        {
             let item = |name: &str, managed: &str| {
-                format!(r#"{{"metadata": {{"name": "{name}", "managedFields": {managed}}}, "spec": {{"podSelector": {{}}}}}}"#)
+                format!(
+                    r#"{{"metadata": {{"name": "{name}", "managedFields": {managed}}}, "spec": {{"podSelector": {{}}}}}}"#
+                )
             };
             let items = format!("{}, {}", item("hostile", &managed), item("plain", "[]"));
-            let list =
-                format!(r#"{{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {{}}, "items": [{items}]}}"#);
+            let list = format!(
+                r#"{{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {{}}, "items": [{items}]}}"#
+            );
             assert!(serde_json::from_str::<ObjectList<NetworkPolicy>>(&list).is_err(), "{managed:.40}");
             let read: ObjectList<WithoutManagedFields<NetworkPolicy>> = serde_json::from_str(&list).unwrap();
             let expected = ["hostile", "plain"].map(|name| {
-                serde_json::from_value::<NetworkPolicy>(json!({"metadata": {"name": name}, "spec": {"podSelector": {}}})).unwrap()
+                serde_json::from_value::<NetworkPolicy>(
+                    json!({"metadata": {"name": name}, "spec": {"podSelector": {}}}),
+                )
+                .unwrap()
             });
             assert_eq!(read.items, expected.map(WithoutManagedFields));
         }

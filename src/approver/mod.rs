@@ -1,4 +1,5 @@
-//! The approver of certificate requests that `kubectl dspace` creates. It is off by default, and has an account of its own.
+//! The approver of certificate requests that `kubectl dspace` creates. It is off by default, and has an account of its
+//! own.
 //!
 //! It handles only requests that name a space by their label. [`policy::judge`] makes the decision.
 
@@ -46,7 +47,8 @@ const PAGE_SIZE: u32 = 25;
 /// The API of requests.
 type Requests = Api<Excerpt<CertificateSigningRequest>>;
 
-/// The number of requests that are decided concurrently, so that a slow response of the API server delays no other request.
+/// The number of requests that are decided concurrently, so that a slow response of the API server delays no other
+/// request.
 const MAX_CONCURRENT_DECISIONS: usize = 8;
 
 /// Users create requests with any number of labels, owner references and finalizers.
@@ -55,7 +57,9 @@ impl Excerpted for CertificateSigningRequest {
         match field {
             "metadata" => Reading::Part(|field| match field {
                 "name" | "resourceVersion" | "deletionTimestamp" => Reading::Whole,
-                "labels" => Reading::Part(|key| if key == names::LABEL_SPACE { Reading::Whole } else { Reading::Nothing }),
+                "labels" => {
+                    Reading::Part(|key| if key == names::LABEL_SPACE { Reading::Whole } else { Reading::Nothing })
+                }
                 _ => Reading::Nothing,
             }),
             "spec" => Reading::Bounded,
@@ -96,7 +100,11 @@ impl Approver<'_> {
         let api = &api;
         open.for_each_concurrent(MAX_CONCURRENT_DECISIONS, |request| async move {
             if let Err(error) = self.decide(api, &request).await {
-                tracing::warn!(request = request.name_any(), error = error.sentence(), "failed to decide on the request; retrying");
+                tracing::warn!(
+                    request = request.name_any(),
+                    error = error.sentence(),
+                    "failed to decide on the request; retrying"
+                );
             }
         })
         .await;
@@ -114,7 +122,11 @@ impl Approver<'_> {
         let asked = self.read_request(csr).await?;
         let verdict = policy::judge(&asked, &name, space.as_ref(), class.as_ref(), self.clock.now());
         let (kind, reason, message) = match &verdict {
-            Ok(()) => ("Approved", "DeveloperSpaceAllowed", format!("{} may have a certificate for DeveloperSpace {name}", user(&asked))),
+            Ok(()) => (
+                "Approved",
+                "DeveloperSpaceAllowed",
+                format!("{} may have a certificate for DeveloperSpace {name}", user(&asked)),
+            ),
             Err(why) => ("Denied", "DeveloperSpaceRefused", why.clone()),
         };
         let condition = json!({"type": kind, "status": "True", "reason": reason, "message": message});
@@ -124,7 +136,9 @@ impl Approver<'_> {
         let written = api.patch_subresource("approval", &request, &PatchParams::default(), &Patch::Merge(patch)).await;
         match written {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-            written => written.map_err(Error::api(format!("write the approval of CertificateSigningRequest {request}")))?,
+            written => {
+                written.map_err(Error::api(format!("write the approval of CertificateSigningRequest {request}")))?
+            }
         };
         tracing::info!(request, space = name, requester = asked.requester, decision = kind, message, "decided");
         if let Some(space) = &space {
@@ -141,7 +155,9 @@ impl Approver<'_> {
             return Ok(None);
         }
         let found = Api::<WithoutManagedFields<K>>::all(self.client.clone()).get_opt(name).await;
-        found.map(|found| found.map(|WithoutManagedFields(object)| object)).map_err(Error::api(format!("read {} {name}", K::kind(&()))))
+        found
+            .map(|found| found.map(|WithoutManagedFields(object)| object))
+            .map_err(Error::api(format!("read {} {name}", K::kind(&()))))
     }
 
     async fn read_request(&self, csr: &CertificateSigningRequest) -> Result<Request, Error> {
@@ -190,7 +206,9 @@ impl Approver<'_> {
             }
             Some(why) => (true, "CertificateDenied", format!("denied: {why}")),
         };
-        let message = format!("{requester:?} requested a certificate for {user:?}: CertificateSigningRequest {request} was {outcome}");
+        let message = format!(
+            "{requester:?} requested a certificate for {user:?}: CertificateSigningRequest {request} was {outcome}"
+        );
         let regarding = ObjectReference {
             api_version: Some(DeveloperSpace::api_version(&()).into_owned()),
             kind: Some(DeveloperSpace::kind(&()).into_owned()),
@@ -213,7 +231,10 @@ fn is_open(csr: &CertificateSigningRequest) -> bool {
         let signed = status.certificate.as_ref().is_some_and(|certificate| !certificate.0.is_empty());
         signed || status.conditions.as_ref().is_some_and(|conditions| !conditions.is_empty())
     });
-    csr.spec.signer_name == SIGNER && csr.labels().contains_key(names::LABEL_SPACE) && !decided && csr.metadata.deletion_timestamp.is_none()
+    csr.spec.signer_name == SIGNER
+        && csr.labels().contains_key(names::LABEL_SPACE)
+        && !decided
+        && csr.metadata.deletion_timestamp.is_none()
 }
 
 #[cfg(test)]
@@ -277,7 +298,9 @@ mod tests {
             let path = call.uri().path().to_owned();
             let sent = call.into_body().collect_bytes().await.unwrap();
             seen.push((path, serde_json::from_slice(&sent).unwrap_or_default()));
-            send.send_response(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap());
+            send.send_response(
+                Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap(),
+            );
         }
         seen
     }
@@ -303,7 +326,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_allowed_is_approved_and_told() {
         let request = csr("nadia@example.com");
-        let answers = vec![(200, space()), (200, class()), (200, request.clone()), (201, json!({"metadata": {}, "eventTime": null}))];
+        let answers = vec![
+            (200, space()),
+            (200, class()),
+            (200, request.clone()),
+            (201, json!({"metadata": {}, "eventTime": null})),
+        ];
         let (decided, seen) = decide(&request, answers).await;
         assert!(decided.is_ok());
         assert_eq!(paths(&seen), [SPACES, CLASSES, APPROVAL, EVENTS]);
@@ -317,7 +345,10 @@ mod tests {
             "\"nadia@example.com\" requested a certificate for \"nadia@example.com\": CertificateSigningRequest dspace-7 was approved; the certificate expires at about 2026-11-24T17:00:00Z"
         );
         assert_eq!((&seen[3].1["reason"], &seen[3].1["type"]), (&json!("CertificateApproved"), &json!("Normal")));
-        assert_eq!((&seen[3].1["regarding"]["name"], &seen[3].1["regarding"]["uid"]), (&json!("orchid-lab"), &json!("uid-7")));
+        assert_eq!(
+            (&seen[3].1["regarding"]["name"], &seen[3].1["regarding"]["uid"]),
+            (&json!("orchid-lab"), &json!("uid-7"))
+        );
     }
 
     #[tokio::test]
@@ -371,11 +402,13 @@ mod tests {
     #[test]
     fn what_decides_something_is_read() {
         let mut request = csr("nadia@example.com");
-        request["status"] = json!({"certificate": STANDARD.encode("x"), "conditions": [{"type": "Approved", "status": "True"}]});
+        request["status"] =
+            json!({"certificate": STANDARD.encode("x"), "conditions": [{"type": "Approved", "status": "True"}]});
         let expected = serde_json::from_value::<CertificateSigningRequest>(request.clone()).unwrap();
         request["metadata"]["labels"]["example.com/floor"] = "ground".into();
         request["metadata"]["annotations"] = json!({"example.com/note": "moist"});
-        request["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "pot", "uid": "7"}]);
+        request["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "pot", "uid": "7"}]);
         request["metadata"]["managedFields"] = json!([{"manager": "kubectl", "time": "9999-12-31T23:59:59Z"}]);
         assert_eq!(read(&request), expected);
     }

@@ -1,4 +1,5 @@
-//! The rules by which the approver approves a request for a client certificate. A request that does not clearly comply is refused.
+//! The rules by which the approver approves a request for a client certificate. A request that does not clearly comply
+//! is refused.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -23,8 +24,8 @@ const LONGEST_NAME: usize = 253;
 pub(crate) struct Request {
     /// The user that created it.
     pub requester: String,
-    /// True if the requester has the verb `assign`, which permits naming owners of spaces. Checked only if the result depends on it, see
-    /// [`needs_assign`].
+    /// True if the requester has the verb `assign`, which permits naming owners of spaces. Checked only if the result
+    /// depends on it, see [`needs_assign`].
     pub may_assign: bool,
     /// The usages of the certificate.
     pub usages: Vec<String>,
@@ -49,24 +50,28 @@ pub(crate) fn judge(
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let content = judge_content(request)?;
-    let space =
-        space.ok_or_else(|| format!("DeveloperSpace {name} does not exist: request a certificate for an existing DeveloperSpace"))?;
+    let space = space.ok_or_else(|| {
+        format!("DeveloperSpace {name} does not exist: request a certificate for an existing DeveloperSpace")
+    })?;
     let conditions = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = conditions::is_true(conditions, types::READY) && !conditions::is_true(conditions, types::EXPIRED);
     if space.metadata.deletion_timestamp.is_some() || !ready {
         return Err(format!("DeveloperSpace {name} is not ready: request the certificate again when it is ready"));
     }
-    let class =
-        class.ok_or_else(|| format!("the class of DeveloperSpace {name} does not exist: request the certificate again when it exists"))?;
+    let class = class.ok_or_else(|| {
+        format!("the class of DeveloperSpace {name} does not exist: request the certificate again when it exists")
+    })?;
     let class_name = class.metadata.name.as_deref().unwrap_or_default();
-    let spec =
-        class.in_force().ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
+    let spec = class
+        .in_force()
+        .ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
     check_method(class_name, access, AccessMethod::Certificate).map_err(|denied| denied.to_string())?;
     let groups = spec.certificate_organizations();
     // The operator writes the spec in force to the status of the class. Only an administrator writes the current spec.
     let current = class.spec.certificate_organizations();
-    if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group) || !current.contains(group)) {
+    if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group) || !current.contains(group))
+    {
         return Err(format!(
             "SpaceClass {class_name} does not allow the organization {} in certificates: omit it, or have an administrator add it to access.certificate.organizations",
             quoted(group)
@@ -104,14 +109,19 @@ struct Asked<'a> {
 
 /// The checks that do not depend on the space.
 fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
-    let content =
-        request.content.as_ref().ok_or("it contains no certificate request that can be read: create it with kubectl dspace onboard")?;
+    let content = request
+        .content
+        .as_ref()
+        .ok_or("it contains no certificate request that can be read: create it with kubectl dspace onboard")?;
     let Content { common_names, organizations, other_subject, extras, sane_key, signed } = content;
     let [user] = common_names.as_slice() else {
         return Err("its subject must have exactly one common name, the name of the user: create it with kubectl dspace onboard".to_owned());
     };
     if *other_subject || *extras {
-        return Err("it requests more than a common name and organizations: omit other names, extensions and attributes".to_owned());
+        return Err(
+            "it requests more than a common name and organizations: omit other names, extensions and attributes"
+                .to_owned(),
+        );
     }
     if !signed {
         return Err("its signature does not match its key: sign it with the private key of the certificate".to_owned());
@@ -120,10 +130,16 @@ fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
         return Err("its key is not P-256, P-384, Ed25519, or RSA of at least 2048 bits: use one of these".to_owned());
     }
     if user.starts_with("system:") || organizations.iter().any(|group| group.starts_with("system:")) {
-        return Err("names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them".to_owned());
+        return Err(
+            "names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them"
+                .to_owned(),
+        );
     }
     let usages: Vec<&str> = request.usages.iter().map(String::as_str).collect();
-    if !matches!(usages.as_slice(), ["client auth"] | ["client auth", "digital signature"] | ["digital signature", "client auth"]) {
+    if !matches!(
+        usages.as_slice(),
+        ["client auth"] | ["client auth", "digital signature"] | ["digital signature", "client auth"]
+    ) {
         return Err(format!("its usages are {usages:?}: request only \"client auth\""));
     }
     Ok(Asked { user, organizations })
@@ -131,7 +147,8 @@ fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
 
 fn judge_lifetime(asked: Option<i32>, bounds: CredentialBounds<'_>, now: DateTime<Utc>) -> Result<(), String> {
     let most = max_lifetime(bounds, now).map_err(|denied| denied.to_string())?;
-    let advice = format!("set expirationSeconds to at least {} and at most {}", MIN_LIFETIME.num_seconds(), most.num_seconds());
+    let advice =
+        format!("set expirationSeconds to at least {} and at most {}", MIN_LIFETIME.num_seconds(), most.num_seconds());
     let Some(asked) = asked.map(|seconds| TimeDelta::seconds(seconds.into())) else {
         return Err(format!("it does not set the lifetime of the certificate: {advice}"));
     };
@@ -216,7 +233,8 @@ mod tests {
         let other = Request { requester: "portal".into(), may_assign: true, ..request() };
         let member = Content { common_names: vec!["omar@example.com".into()], ..content() };
         let member = Request { requester: "omar@example.com".into(), content: Some(member), ..request() };
-        let group = Request { content: Some(Content { organizations: vec!["botany".into()], ..content() }), ..request() };
+        let group =
+            Request { content: Some(Content { organizations: vec!["botany".into()], ..content() }), ..request() };
         for fine in [request(), signature, day, shortest, other, member] {
             assert_eq!(verdict(&fine, &space, &json!({})), "", "{fine:?}");
         }
@@ -235,7 +253,8 @@ mod tests {
     fn content_that_may_never_be_is_refused() {
         let more = "it requests more than a common name and organizations: omit other names, extensions and attributes";
         let one_name = "its subject must have exactly one common name, the name of the user: create it with kubectl dspace onboard";
-        let system = "names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them";
+        let system =
+            "names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them";
         for (request, says) in [
             (
                 Request { content: None, ..request() },
@@ -266,7 +285,10 @@ mod tests {
             (Request { usages: vec![], ..request() }, "its usages are []: request only \"client auth\""),
         ] {
             // Refused even if the class lists the organization.
-            assert_eq!(verdict(&request, &space(|_| {}), &json!({"certificate": {"organizations": ["system:masters"]}})), says);
+            assert_eq!(
+                verdict(&request, &space(|_| {}), &json!({"certificate": {"organizations": ["system:masters"]}})),
+                says
+            );
         }
     }
 
@@ -290,7 +312,10 @@ mod tests {
                 Request { requester: "omar@example.com".into(), ..request() },
                 "\"omar@example.com\" is not allowed to request a certificate for \"nadia@example.com\": this requires the verb assign on developerspaces; the user has to request it",
             ),
-            (seconds(None), "it does not set the lifetime of the certificate: set expirationSeconds to at least 600 and at most 86400"),
+            (
+                seconds(None),
+                "it does not set the lifetime of the certificate: set expirationSeconds to at least 600 and at most 86400",
+            ),
             (
                 seconds(Some(599)),
                 "it requests 599 seconds, less than the API server grants: set expirationSeconds to at least 600 and at most 86400",
@@ -312,7 +337,8 @@ mod tests {
     fn an_organization_has_to_be_in_the_current_spec_and_in_the_spec_in_force() {
         let now = "2026-11-24T09:00:00Z".parse().unwrap();
         let request = with(|content| content.organizations.push("botany".into()));
-        let (with_group, without) = (json!({"certificate": {"organizations": ["botany", "zoology"]}}), json!({"certificate": {}}));
+        let (with_group, without) =
+            (json!({"certificate": {"organizations": ["botany", "zoology"]}}), json!({"certificate": {}}));
         let refusal = "SpaceClass greenhouse does not allow the organization \"botany\" in certificates: omit it, or have an administrator add it to access.certificate.organizations";
         for (current, in_force, expected) in [
             (&with_group, &with_group, Ok(())),
@@ -321,15 +347,18 @@ mod tests {
             (&with_group, &without, Err(refusal.to_owned())),
         ] {
             let class = refused_class(current, in_force);
-            assert_eq!(judge(&request, "orchid-lab", Some(&space(|_| {})), Some(&class), now), expected, "{current} and {in_force}");
+            assert_eq!(
+                judge(&request, "orchid-lab", Some(&space(|_| {})), Some(&class), now),
+                expected,
+                "{current} and {in_force}"
+            );
         }
     }
 
     #[test]
     fn the_space_and_its_class_have_to_be_in_order() {
         let unready = "DeveloperSpace orchid-lab is not ready: request the certificate again when it is ready";
-        let expired =
-            json!({"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-20T09:00:00Z"});
+        let expired = json!({"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-20T09:00:00Z"});
         let ending = |at: &str| {
             let at = at.to_owned();
             space(|value| value["status"]["expiresAt"] = at.into())
@@ -355,7 +384,11 @@ mod tests {
                 json!({}),
                 "it requests 8h, and the class and the expiry of the space allow 1h: set expirationSeconds to at least 600 and at most 3600",
             ),
-            (space(|_| {}), json!({"methods": ["Token"]}), "SpaceClass greenhouse does not allow access by cert: it allows token"),
+            (
+                space(|_| {}),
+                json!({"methods": ["Token"]}),
+                "SpaceClass greenhouse does not allow access by cert: it allows token",
+            ),
             (
                 space(|_| {}),
                 json!({"certificate": {"maxDuration": "2h"}}),
@@ -366,9 +399,15 @@ mod tests {
         }
         let now = "2026-11-24T09:00:00Z".parse().unwrap();
         let gone = judge(&request(), "orchid-lab", None, None, now).unwrap_err();
-        assert_eq!(gone, "DeveloperSpace orchid-lab does not exist: request a certificate for an existing DeveloperSpace");
+        assert_eq!(
+            gone,
+            "DeveloperSpace orchid-lab does not exist: request a certificate for an existing DeveloperSpace"
+        );
         let classless = judge(&request(), "orchid-lab", Some(&space(|_| {})), None, now).unwrap_err();
-        assert_eq!(classless, "the class of DeveloperSpace orchid-lab does not exist: request the certificate again when it exists");
+        assert_eq!(
+            classless,
+            "the class of DeveloperSpace orchid-lab does not exist: request the certificate again when it exists"
+        );
     }
 
     #[test]
@@ -380,7 +419,8 @@ mod tests {
 
     #[test]
     fn a_name_without_end_is_cut() {
-        let refused = verdict(&with(|content| content.common_names[0] = "x".repeat(10_000)), &space(|_| {}), &json!({}));
+        let refused =
+            verdict(&with(|content| content.common_names[0] = "x".repeat(10_000)), &space(|_| {}), &json!({}));
         assert!(refused.len() < 400, "{refused}");
     }
 }

@@ -1,9 +1,10 @@
-//! The form in which a space is kept between two reconciles: the object of the API server without the metadata that `trimmed.rs` skips,
-//! compressed. There are thousands of spaces, each is reconciled several times an hour, and they differ in little: `dictionary.json` contains their
-//! common text.
+//! The form in which a space is kept between two reconciles: the object of the API server without the metadata that
+//! `trimmed.rs` skips, compressed. There are thousands of spaces, each is reconciled several times an hour, and they
+//! differ in little: `dictionary.json` contains their common text.
 //!
-//! A space that has neither a namespace nor a place under the owner limit counts for no user, so its owner may have any number of such spaces. If its
-//! spec is long, only the fields that its expiry depends on are kept: otherwise refused spaces would exceed the memory of the operator.
+//! A space that has neither a namespace nor a place under the owner limit counts for no user, so its owner may have any
+//! number of such spaces. If its spec is long, only the fields that its expiry depends on are kept: otherwise refused
+//! spaces would exceed the memory of the operator.
 //!
 //! The costs and savings are in `docs/adr/0004-what-is-kept-in-memory.md`.
 
@@ -27,7 +28,8 @@ const MAX_SPEC_BYTES: usize = 4 * 1_024;
 /// The fields that are kept of a longer spec: all of them are short.
 ///
 /// `contact` is one of them, since a class can refuse a space that lacks it.
-const SHORT_FIELDS: [&str; 8] = ["className", "owner", "contact", "ttl", "expiresAt", "renewedAt", "protected", "deletionPolicy"];
+const SHORT_FIELDS: [&str; 8] =
+    ["className", "owner", "contact", "ttl", "expiresAt", "renewedAt", "protected", "deletionPolicy"];
 
 /// A space, readable or not.
 #[derive(Clone, Debug)]
@@ -55,7 +57,8 @@ impl CompressedSpace {
         let text = lz4_flex::block::compress_prepend_size_with_dict(whole.as_bytes(), DICTIONARY).into();
         let said = |at: &str| space.pointer(at).and_then(Value::as_str);
         let class_name = said("/spec/className");
-        let admitted_to = said("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
+        let admitted_to =
+            said("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
         Self {
             text,
             is_cut: cut.is_some(),
@@ -66,11 +69,15 @@ impl CompressedSpace {
         }
     }
 
-    /// Returns the space, or the part of it that is kept. An error means that the content does not come from [`Self::compress`].
+    /// Returns the space, or the part of it that is kept. An error means that the content does not come from
+    /// [`Self::compress`].
     pub(crate) fn unpack(&self) -> Result<Guarded, serde_json::Error> {
-        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, DICTIONARY).map_err(serde::de::Error::custom)?;
+        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, DICTIONARY)
+            .map_err(serde::de::Error::custom)?;
         // For a space that cannot be read, the guard reports the error and the metadata, which takes longer.
-        serde_json::from_slice(&text).map(|space| DeserializeGuard(Ok(space))).or_else(|_| serde_json::from_slice(&text))
+        serde_json::from_slice(&text)
+            .map(|space| DeserializeGuard(Ok(space)))
+            .or_else(|_| serde_json::from_slice(&text))
     }
 }
 
@@ -89,7 +96,8 @@ fn has_place(space: &Value) -> bool {
     let has = |at: &str| space.pointer(at).is_some_and(|value| !value.is_null());
     let mut conditions = space.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     has("/status/namespace")
-        || (has("/status/className") && !conditions.any(|condition| condition["type"] == types::EXPIRED && condition["status"] == "True"))
+        || (has("/status/className")
+            && !conditions.any(|condition| condition["type"] == types::EXPIRED && condition["status"] == "True"))
 }
 
 #[cfg(test)]
@@ -143,8 +151,10 @@ mod tests {
             };
             (0..length).map(|_| letter()).collect()
         };
-        let members: Vec<Value> = (0..100).map(|_| json!({"kind": "User", "name": text(253), "role": text(253)})).collect();
-        let mut bounds = || -> Value { (0..8).map(|_| (text(128), json!("1"))).collect::<serde_json::Map<_, _>>().into() };
+        let members: Vec<Value> =
+            (0..100).map(|_| json!({"kind": "User", "name": text(253), "role": text(253)})).collect();
+        let mut bounds =
+            || -> Value { (0..8).map(|_| (text(128), json!("1"))).collect::<serde_json::Map<_, _>>().into() };
         let mut item = || json!({"type": "Container", "default": bounds(), "defaultRequest": bounds(), "max": bounds(), "min": bounds()});
         let items: Vec<Value> = (0..8).map(|_| item()).collect();
         json!({
@@ -192,7 +202,8 @@ mod tests {
     fn a_usual_spec_is_kept_whole() {
         let mut space = stored(&json!({"kind": "User", "name": "ada@example.com"}));
         space["status"] = json!({"conditions": []});
-        let member = |number: u32| json!({"kind": "User", "name": format!("user-{number}@example.com"), "role": "view"});
+        let member =
+            |number: u32| json!({"kind": "User", "name": format!("user-{number}@example.com"), "role": "view"});
         space["spec"]["members"] = (0..40).map(member).collect();
         let whole: DeveloperSpace = serde_json::from_value(space.clone()).unwrap();
         let packed = CompressedSpace::compress(&space);

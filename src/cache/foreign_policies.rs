@@ -15,7 +15,8 @@ pub(crate) struct PolicyKey<'a> {
 /// The number of policies of one namespace that are kept by key, in addition to those that are kept by name.
 const MAX_KEPT_KEYS: usize = 1_000;
 
-/// The foreign policies, by namespace. A developer can create any number of them, so only some are kept by name, and some by key.
+/// The foreign policies, by namespace. A developer can create any number of them, so only some are kept by name, and
+/// some by key.
 #[derive(Debug, Default)]
 pub(crate) struct ForeignPolicies(HashMap<String, Known>);
 
@@ -47,7 +48,8 @@ impl ForeignPolicies {
         Foreign { named: known.named.iter().map(ToString::to_string).collect(), others: known.others() }
     }
 
-    /// Records the policy of that name and key. Returns true if it was unknown, and if it is the first one that cannot be kept.
+    /// Records the policy of that name and key. Returns true if it was unknown, and if it is the first one that cannot
+    /// be kept.
     pub(crate) fn add(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
         let PolicyKey { name, key } = policy;
         let known = self.0.entry(namespace.to_owned()).or_default();
@@ -76,9 +78,14 @@ impl ForeignPolicies {
         was_known
     }
 
-    /// After a list: keeps the policies that were in it, by namespace and name or by key. Returns the namespaces of the others. If the list may have
-    /// contained a policy that could not be kept, the next list shows whether there still is one.
-    pub(crate) fn retain(&mut self, is_listed: impl Fn(&str, &str) -> bool, is_key_listed: impl Fn(u64) -> bool) -> Vec<String> {
+    /// After a list: keeps the policies that were in it, by namespace and name or by key. Returns the namespaces of the
+    /// others. If the list may have contained a policy that could not be kept, the next list shows whether there still
+    /// is one.
+    pub(crate) fn retain(
+        &mut self,
+        is_listed: impl Fn(&str, &str) -> bool,
+        is_key_listed: impl Fn(u64) -> bool,
+    ) -> Vec<String> {
         let mut changed = Vec::new();
         self.0.retain(|namespace, known| {
             let before = known.number();
@@ -128,11 +135,15 @@ mod tests {
         let policy = |number: usize| PolicyKey { name: &names[number], key: u64::try_from(number).unwrap() };
         let kept = MAX_KEPT_NAMES + MAX_KEPT_KEYS;
         assert_eq!((0..5_000).filter(|number| policies.add("orchid-lab", policy(*number))).count(), kept + 1);
-        assert_eq!((policies.of("orchid-lab").others, policies.0["orchid-lab"].others.len()), (MAX_KEPT_KEYS + 1, MAX_KEPT_KEYS));
+        assert_eq!(
+            (policies.of("orchid-lab").others, policies.0["orchid-lab"].others.len()),
+            (MAX_KEPT_KEYS + 1, MAX_KEPT_KEYS)
+        );
         assert!((0..kept).all(|number| policies.remove("orchid-lab", policy(number))));
         assert_eq!(policies.of("orchid-lab"), Foreign { named: vec![], others: 1 }, "there are others");
 
-        // A list after a watch that has missed all changes: the kept policies were deleted, and one that is not kept remains.
+        // A list after a watch that has missed all changes: the kept policies were deleted, and one that is not kept
+        // remains.
         assert!((0..kept).all(|number| policies.add("orchid-lab", policy(number))));
         let listed = |policies: &mut ForeignPolicies| {
             policies.add("orchid-lab", policy(4_999));

@@ -1,7 +1,9 @@
-//! The state of the cluster in memory: watches feed it, and reconciles read it. It makes no decision, and writes nothing to the cluster.
+//! The state of the cluster in memory: watches feed it, and reconciles read it. It makes no decision, and writes
+//! nothing to the cluster.
 //!
-//! [`watches`] lists and watches each kind. [`reduced`], [`trimmed`] and [`compressed`] keep only the part of an object that decisions read.
-//! [`store`] holds the objects, and [`owner_limit`] the register of the spaces that each owner has.
+//! [`watches`] lists and watches each kind. [`reduced`], [`trimmed`] and [`compressed`] keep only the part of an object
+//! that decisions read. [`store`] holds the objects, and [`owner_limit`] the register of the spaces that each owner
+//! has.
 
 pub(crate) mod compressed;
 pub(crate) mod foreign_policies;

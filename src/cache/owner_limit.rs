@@ -1,7 +1,8 @@
-//! The register of the limit of spaces per owner and class. The decision is taken under one lock, so that spaces created concurrently
-//! cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
+//! The register of the limit of spaces per owner and class. The decision is taken under one lock, so that spaces
+//! created concurrently cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
 //!
-//! A space holds its place under the owner limit until its status records another place, or until its namespace no longer exists.
+//! A space holds its place under the owner limit until its status records another place, or until its namespace no
+//! longer exists.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -41,7 +42,11 @@ impl Released {
     /// Reads the owner and the class for which a released namespace counts. Returns `None` for other namespaces.
     pub(crate) fn from_namespace(seen: &SeenNamespace) -> Option<Self> {
         let released = seen.released.as_deref().filter(|released| !released.owner.is_empty())?;
-        Some(Self { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
+        Some(Self {
+            owner: released.owner.to_string(),
+            class: released.class.to_string(),
+            from: released.space.to_string(),
+        })
     }
 }
 
@@ -87,9 +92,10 @@ struct Usage {
 }
 
 impl Usage {
-    /// Returns true if there is a place for `claim`, in addition to the places that are held and those for waiting spaces that rank before it. A
-    /// released namespace does not count against the space of the same name, which is the one that it was released from. That space also does not
-    /// wait for spaces that rank before it: its namespace already takes a place, and they may wait for that same place.
+    /// Returns true if there is a place for `claim`, in addition to the places that are held and those for waiting
+    /// spaces that rank before it. A released namespace does not count against the space of the same name, which is the
+    /// one that it was released from. That space also does not wait for spaces that rank before it: its namespace
+    /// already takes a place, and they may wait for that same place.
     fn has_room(&self, claim: &Claim) -> bool {
         let Some(limit) = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
         let others = self.released.values().filter(|from| **from != *claim.name).count();
@@ -110,8 +116,9 @@ impl Usage {
 }
 
 impl OwnerLimit {
-    /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise the space waits, and keeps the place
-    /// that it has. After an admission the previous place stays held until [`Self::release_previous`].
+    /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise the space
+    /// waits, and keeps the place that it has. After an admission the previous place stays held until
+    /// [`Self::release_previous`].
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
         let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
@@ -129,7 +136,8 @@ impl OwnerLimit {
         Admission { is_admitted: true, freed }
     }
 
-    /// Releases the previous place of a space whose status records its current place. Returns the space that gets the released place.
+    /// Releases the previous place of a space whose status records its current place. Returns the space that gets the
+    /// released place.
     pub(crate) fn release_previous(&self, uid: &Uid) -> Option<String> {
         let mut inner = self.lock();
         let left = inner.left.remove(uid)?;
@@ -144,7 +152,8 @@ impl OwnerLimit {
         inner.hold(&(owner.to_owned(), class_name.to_owned()), uid);
     }
 
-    /// Removes a space from the line in which it waits. The space keeps the places that it has. Returns the space that is next in line.
+    /// Removes a space from the line in which it waits. The space keeps the places that it has. Returns the space that
+    /// is next in line.
     pub(crate) fn leave_line(&self, uid: &Uid) -> Option<String> {
         self.lock().stop_waiting(uid)
     }
@@ -184,7 +193,8 @@ impl OwnerLimit {
         self.lock().wait(&(space.spec.owner.to_string(), class_name.to_owned()), claim_of(space));
     }
 
-    /// The state of a space that waits beyond the oldest waiting spaces of its owner. `now` is `None` while the clock is stopped.
+    /// The state of a space that waits beyond the oldest waiting spaces of its owner. `now` is `None` while the clock
+    /// is stopped.
     pub fn beyond(&self, uid: &Uid, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let Inner { usages, awaited, lines, .. } = &mut *self.lock();
         let key = awaited.get(uid)?;
@@ -210,8 +220,8 @@ impl Inner {
         self.held.insert(uid, key);
     }
 
-    /// Gives the space a place under `key`. Its previous place is released at once only if no status ever recorded it. Returns the spaces that are
-    /// next in line.
+    /// Gives the space a place under `key`. Its previous place is released at once only if no status ever recorded it.
+    /// Returns the spaces that are next in line.
     fn move_to(&mut self, key: &Key, uid: Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(&uid);
         let freed = match self.held.remove(&uid) {
@@ -234,7 +244,9 @@ impl Inner {
         match self.awaited.get(&uid).cloned() {
             Some(awaited) if *awaited == *key => return,
             // The space keeps its position in the line of its owner.
-            Some(awaited) if awaited.0 == key.0 => drop(self.change(&awaited, |usage| usage.waiting.remove(&uid).is_some())),
+            Some(awaited) if awaited.0 == key.0 => {
+                drop(self.change(&awaited, |usage| usage.waiting.remove(&uid).is_some()));
+            }
             _ => {
                 self.stop_waiting(&uid);
                 if claim.is_new {
@@ -259,7 +271,8 @@ impl Inner {
         self.change(&key, |usage| usage.waiting.remove(uid).is_some())
     }
 
-    /// Releases the places of a space and removes it from the line in which it waits. Returns the spaces that are next in line.
+    /// Releases the places of a space and removes it from the line in which it waits. Returns the spaces that are next
+    /// in line.
     fn leave(&mut self, uid: &Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(uid);
         let places = [self.held.remove(uid), self.left.remove(uid)];
@@ -311,7 +324,12 @@ mod tests {
     }
 
     /// Admits the space of that UID for that owner and class.
-    fn admit(owner_limit: &OwnerLimit, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
+    fn admit(
+        owner_limit: &OwnerLimit,
+        uid: &str,
+        (name, class): (&str, &str),
+        limit: Option<i32>,
+    ) -> (bool, Vec<String>) {
         let Admission { is_admitted, freed } = owner_limit.admit(&space(uid), &owner(name), class, limit);
         (is_admitted, freed)
     }
@@ -325,7 +343,10 @@ mod tests {
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push another space out");
         assert!(!admit("d") && admit("c"));
-        assert!(owner_limit.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted, "another owner counts apart");
+        assert!(
+            owner_limit.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted,
+            "another owner counts apart"
+        );
         assert_eq!(owner_limit.release(&"c".into()), ["space-a"], "only the first in line is woken");
         assert!(!admit("d"), "a comes first");
         assert!(admit("a"));
@@ -363,8 +384,15 @@ mod tests {
         let (small, large) = (("alice", "small"), ("alice", "large"));
         assert!(admit(&owner_limit, "a", small, Some(1)).0 && admit(&owner_limit, "a", large, Some(1)).0);
         assert!(!admit(&owner_limit, "b", large, Some(1)).0 && !admit(&owner_limit, "c", small, Some(1)).0);
-        assert_eq!(admit(&owner_limit, "a", small, Some(1)), (true, vec!["space-b".to_owned()]), "the place in large was never recorded");
-        assert_eq!((owner_limit.release_previous(&"a".into()), owner_limit.release(&"a".into())), (None, vec!["space-c".to_owned()]));
+        assert_eq!(
+            admit(&owner_limit, "a", small, Some(1)),
+            (true, vec!["space-b".to_owned()]),
+            "the place in large was never recorded"
+        );
+        assert_eq!(
+            (owner_limit.release_previous(&"a".into()), owner_limit.release(&"a".into())),
+            (None, vec!["space-c".to_owned()])
+        );
     }
 
     #[test]
@@ -400,7 +428,8 @@ mod tests {
     #[test]
     fn a_space_takes_its_released_namespace_back_whoever_waits() {
         let owner_limit = OwnerLimit::default();
-        let released = |name: &str| Released { owner: "User:alice".into(), class: "standard".into(), from: name.into() };
+        let released =
+            |name: &str| Released { owner: "User:alice".into(), class: "standard".into(), from: name.into() };
         owner_limit.set_released("space-z", Some(released("space-z")));
         assert!(!admit(&owner_limit, "a", ALICE, Some(1)).0);
         assert!(admit(&owner_limit, "z", ALICE, Some(1)).0, "a, which comes first, waits for the namespace of z");

@@ -1,5 +1,6 @@
-//! The part of a watched object that is kept. An object is reduced while it is read, so that not even one page of a list is completely in memory:
-//! managed fields alone would be most of it. Of an object that tenants can write, only an [`Excerpt`] is read.
+//! The part of a watched object that is kept. An object is reduced while it is read, so that not even one page of a
+//! list is completely in memory: managed fields alone would be most of it. Of an object that tenants can write, only an
+//! [`Excerpt`] is read.
 
 use std::borrow::Cow;
 
@@ -61,16 +62,19 @@ impl<K: Watched> Reduced<K> {
     /// Returns a copy without UID and version, which a map by name does not need.
     #[must_use]
     pub fn by_name(&self) -> Self {
-        Self { metadata: ObjectMeta { name: self.metadata.name.clone(), ..ObjectMeta::default() }, kept: self.kept.clone() }
+        Self {
+            metadata: ObjectMeta { name: self.metadata.name.clone(), ..ObjectMeta::default() },
+            kept: self.kept.clone(),
+        }
     }
 }
 
 impl Reduced<DeveloperSpace> {
     /// Returns the space, readable or not.
     pub fn unpack(&self) -> Guarded {
-        self.kept
-            .unpack()
-            .unwrap_or_else(|error| DeserializeGuard(Err(InvalidObject { error: error.to_string(), metadata: self.metadata.clone() })))
+        self.kept.unpack().unwrap_or_else(|error| {
+            DeserializeGuard(Err(InvalidObject { error: error.to_string(), metadata: self.metadata.clone() }))
+        })
     }
 }
 
@@ -144,7 +148,8 @@ macro_rules! children {
 
 children!(ResourceQuota, LimitRange, RoleBinding);
 
-/// The part of a `NetworkPolicy` that is kept. All policies are watched, since a foreign policy can allow traffic that the operator's policy denies.
+/// The part of a `NetworkPolicy` that is kept. All policies are watched, since a foreign policy can allow traffic that
+/// the operator's policy denies.
 #[derive(Clone, Debug)]
 pub enum SeenPolicy {
     /// A policy of the operator.

@@ -28,8 +28,8 @@ impl Relist {
         Self { period, is_busy: Arc::new(|| false) }
     }
 
-    /// Defers a list while there is more urgent work, for five minutes at most: for a list the API server has to encode all objects, and each space
-    /// is reconciled.
+    /// Defers a list while there is more urgent work, for five minutes at most: for a list the API server has to encode
+    /// all objects, and each space is reconciled.
     #[must_use]
     pub(crate) fn defer_while(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_busy: Arc::new(is_busy), ..self }
@@ -44,8 +44,9 @@ impl Relist {
         }
     }
 
-    /// The time until the next list. The first one is up to a tenth shorter or longer, depending on the kind, so that no two kinds are listed at the
-    /// same time. An event such as a restart of the API server can still restart several watches at once.
+    /// The time until the next list. The first one is up to a tenth shorter or longer, depending on the kind, so that
+    /// no two kinds are listed at the same time. An event such as a restart of the API server can still restart several
+    /// watches at once.
     fn wait(&self, kind: &str, number: u64) -> Duration {
         let place = kind.bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % 20;
         if number == 0 { self.period.mul_f64(0.9 + f64::from(place) / 100.0) } else { self.period }
@@ -65,7 +66,15 @@ mod tests {
 
     #[test]
     fn no_two_kinds_are_listed_at_the_same_moment() {
-        let kinds = ["DeveloperSpace", "SpaceClass", "Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy", "RoleBinding"];
+        let kinds = [
+            "DeveloperSpace",
+            "SpaceClass",
+            "Namespace",
+            "ResourceQuota",
+            "LimitRange",
+            "NetworkPolicy",
+            "RoleBinding",
+        ];
         let mut listed: HashSet<Duration> = HashSet::new();
         for kind in kinds {
             let relist = Relist::every(PERIOD);

@@ -1,5 +1,6 @@
-//! The names that are reserved although no namespace has them: names that classes admit, and names of namespaces whose ServiceAccounts the spaces of
-//! other owners name. The watches of classes and spaces maintain the index. It makes no decision.
+//! The names that are reserved although no namespace has them: names that classes admit, and names of namespaces whose
+//! ServiceAccounts the spaces of other owners name. The watches of classes and spaces maintain the index. It makes no
+//! decision.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,7 +23,8 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Reads all classes again: the namespaces that each admits by its current spec and by the spec last accepted. Returns the affected spaces.
+    /// Reads all classes again: the namespaces that each admits by its current spec and by the spec last accepted.
+    /// Returns the affected spaces.
     pub(crate) fn read_classes(&self, classes: &[Arc<SpaceClass>]) -> Freed {
         let specs = classes.iter().flat_map(|class| {
             let name = class.metadata.name.as_deref().unwrap_or_default();
@@ -57,7 +59,8 @@ impl Reserved {
     /// After a list: forgets the spaces that were not in it. Returns the names that they may no longer reserve.
     pub(crate) fn retain_spaces(&self, listed: &HashSet<&str>) -> Vec<String> {
         let mut accounts = self.accounts();
-        let gone: Vec<String> = accounts.spaces.keys().filter(|space| !listed.contains(space.as_str())).cloned().collect();
+        let gone: Vec<String> =
+            accounts.spaces.keys().filter(|space| !listed.contains(space.as_str())).cloned().collect();
         gone.iter().flat_map(|space| accounts.put(space, None)).collect()
     }
 
@@ -83,8 +86,8 @@ pub struct NamedAccounts {
 }
 
 impl NamedAccounts {
-    /// Reads the accounts of a stored space. Returns `None` if it names no ServiceAccount, or has no namespace: a space that was never admitted
-    /// gives no account access, and would reserve names at no cost.
+    /// Reads the accounts of a stored space. Returns `None` if it names no ServiceAccount, or has no namespace: a space
+    /// that was never admitted gives no account access, and would reserve names at no cost.
     pub(crate) fn of(space: &Value) -> Option<Self> {
         space.pointer("/status/namespace").filter(|namespace| namespace.is_object())?;
         let owner: Subject = serde_json::from_value(space.pointer("/spec/owner")?.clone()).ok()?;

@@ -1,11 +1,12 @@
-//! Children that were read while nothing new is granted, and that do not exceed the wanted state. Such a child is not read again as long as neither
-//! the object nor the wanted state changes.
+//! Children that were read while nothing new is granted, and that do not exceed the wanted state. Such a child is not
+//! read again as long as neither the object nor the wanted state changes.
 
 use std::collections::HashMap;
 
 use crate::desired::{ChildKind, hash::hash};
 
-/// The most children of one namespace. An owner chooses the names of bindings: they contain the roles that the members name.
+/// The most children of one namespace. An owner chooses the names of bindings: they contain the roles that the members
+/// name.
 const MAX_CHILDREN: usize = 256;
 
 /// The result for each child, by namespace, as hashes.

@@ -1,4 +1,5 @@
-//! The UIDs of objects that are known to be deleted: a response that arrives after the event of the deletion must not bring the object back.
+//! The UIDs of objects that are known to be deleted: a response that arrives after the event of the deletion must not
+//! bring the object back.
 //!
 //! A UID is never reused (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
 

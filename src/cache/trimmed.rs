@@ -1,23 +1,31 @@
-//! An object without the metadata on which no decision depends. That metadata is skipped while the object is read: managed fields, which are most of
-//! any object, and the labels, annotations and owner references of a space, to which other clients may write any amount.
+//! An object without the metadata on which no decision depends. That metadata is skipped while the object is read:
+//! managed fields, which are most of any object, and the labels, annotations and owner references of a space, to which
+//! other clients may write any amount.
 
 use serde::{Deserialize, Deserializer, de::DeserializeSeed};
 use serde_json::Value;
 
 use crate::api::partial_read::{Fields, Reading};
 
-/// An object as the API server sent it, without the managed fields, labels, annotations and owner references of its own metadata.
+/// An object as the API server sent it, without the managed fields, labels, annotations and owner references of its own
+/// metadata.
 #[derive(Debug, PartialEq)]
 pub struct Trimmed(pub Value);
 
 impl<'de> Deserialize<'de> for Trimmed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Fields(|key| if key == "metadata" { Reading::Part(unadorned) } else { Reading::Whole }).deserialize(deserializer).map(Self)
+        Fields(|key| if key == "metadata" { Reading::Part(unadorned) } else { Reading::Whole })
+            .deserialize(deserializer)
+            .map(Self)
     }
 }
 
 fn unadorned(key: &str) -> Reading {
-    if ["managedFields", "labels", "annotations", "ownerReferences"].contains(&key) { Reading::Nothing } else { Reading::Whole }
+    if ["managedFields", "labels", "annotations", "ownerReferences"].contains(&key) {
+        Reading::Nothing
+    } else {
+        Reading::Whole
+    }
 }
 
 #[cfg(test)]
@@ -36,7 +44,8 @@ mod tests {
             },
         });
         let mut expected = whole.clone();
-        expected["metadata"] = json!({"name": "orchid-lab", "uid": "u1", "finalizers": ["developerspace.dev/namespace"]});
+        expected["metadata"] =
+            json!({"name": "orchid-lab", "uid": "u1", "finalizers": ["developerspace.dev/namespace"]});
         assert_eq!(serde_json::from_value::<Trimmed>(whole.clone()).unwrap(), Trimmed(expected.clone()));
         assert_eq!(serde_json::from_str::<Trimmed>(&whole.to_string()).unwrap(), Trimmed(expected));
     }

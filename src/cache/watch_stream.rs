@@ -1,4 +1,5 @@
-//! An endless watch. It is retried, restarts with a list when it has to and periodically, and checks the order of its events.
+//! An endless watch. It is retried, restarts with a list when it has to and periodically, and checks the order of its
+//! events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,8 +23,8 @@ pub(crate) fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
-/// The longest wait before a failed watch is retried. kube's own back-off goes up to a minute, including jitter, and the cluster has to converge
-/// within a minute after the cause of a failure ends.
+/// The longest wait before a failed watch is retried. kube's own back-off goes up to a minute, including jitter, and
+/// the cluster has to converge within a minute after the cause of a failure ends.
 const MAX_WATCH_BACKOFF: Duration = Duration::from_secs(15);
 
 /// kube's back-off, up to [`MAX_WATCH_BACKOFF`].
@@ -47,12 +48,16 @@ impl Backoff for CappedBackoff {
 /// The shortest time before a watch restarts with a list.
 const MIN_WATCH_RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Watches one kind indefinitely. The watch restarts with a list by the schedule of its [`Relist`], and whenever the API server no longer has
-/// the resourceVersion of the watch.
+/// Watches one kind indefinitely. The watch restarts with a list by the schedule of its [`Relist`], and whenever the
+/// API server no longer has the resourceVersion of the watch.
 ///
-/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is retried indefinitely with the same resourceVersion, and an
-/// event that is lost stays lost. It also does not check the order of events.
-fn watch_indefinitely<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is retried indefinitely with the
+/// same resourceVersion, and an event that is lost stays lost. It also does not check the order of events.
+fn watch_indefinitely<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    relist: Relist,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     K::DynamicType: Default,
@@ -62,7 +67,8 @@ where
         let delay = if number == 0 { Duration::ZERO } else { MIN_WATCH_RESTART_DELAY };
         let begin = futures::stream::once(tokio::time::sleep(delay)).filter_map(|()| ready(None));
         let mut newest = 0;
-        let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
+        let trusted =
+            move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
         let watched = watcher(api.clone(), config.clone()).backoff(CappedBackoff::default()).take_while(trusted);
         let (relist, kind) = (relist.clone(), kind.clone());
         // The period begins at the end of the list: a list that takes longer than the period would never complete.
@@ -88,8 +94,8 @@ fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
 }
 
 /// Returns true if an older version is reported after a newer one. Within one resource, resourceVersions only grow
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so such a watch cannot be trusted, and the cached objects
-/// may be wrong.
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so such a watch cannot be
+/// trusted, and the cached objects may be wrong.
 fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
     match event {
         Ok(Event::Apply(object) | Event::Delete(object)) => {

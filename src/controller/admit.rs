@@ -34,7 +34,8 @@ use crate::{
     runtime::error::Error,
 };
 
-/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event reports that it uses less.
+/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event reports
+/// that it uses less.
 const USAGE_RECHECK_INTERVAL: TimeDelta = TimeDelta::seconds(30);
 
 /// Admits and provisions the space, or refuses it.
@@ -50,9 +51,14 @@ pub async fn admit<'a>(
     }
 }
 
-/// Takes a place under the owner limit, or returns the refusal. For a move, the namespace must not exceed the other class, its pods must comply with
-/// the Pod Security level, and an enforced isolation must not be breached.
-async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<Option<Refused>, Error> {
+/// Takes a place under the owner limit, or returns the refusal. For a move, the namespace must not exceed the other
+/// class, its pods must comply with the Pod Security level, and an enforced isolation must not be breached.
+async fn settle(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    accepted: &AcceptedSpec,
+) -> Result<Option<Refused>, Error> {
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != accepted.class_name);
     let living = observed.own_namespace().filter(|namespace| namespace.terminating.is_none());
     let mut to_count = BTreeSet::new();
@@ -72,7 +78,9 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
                 withhold(ctx, space, observed, &to_count).await?;
             }
             let own = own_policy(space, observed, accepted);
-            if let Some(refusal) = Box::pin(isolation::admits(ctx, &space.name_any(), &accepted.class_name, &own)).await? {
+            if let Some(refusal) =
+                Box::pin(isolation::admits(ctx, &space.name_any(), &accepted.class_name, &own)).await?
+            {
                 return Ok(Some(Refused { refusal, to_count, recheck_at: None }));
             }
         }
@@ -81,7 +89,8 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
     Ok(refusal.map(|refusal| Refused { refusal, to_count, recheck_at: None }))
 }
 
-/// The operator's own `NetworkPolicy` before and after the move. While the class in force is missing, only the latter is known.
+/// The operator's own `NetworkPolicy` before and after the move. While the class in force is missing, only the latter
+/// is known.
 fn own_policy(space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> OwnPolicy {
     let policy = |resolved: &Resolved| desire(space, resolved, None).children.network;
     let after = policy(accepted.resolved());
@@ -90,7 +99,12 @@ fn own_policy(space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSp
 }
 
 /// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.
-fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<(), SpecRefusal> {
+fn take_place(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    accepted: &AcceptedSpec,
+) -> Result<(), SpecRefusal> {
     let AcceptedSpec { class_name, limit, .. } = accepted;
     let owner = &space.spec.owner;
     let Admission { is_admitted, freed } = ctx.owner_limit.admit(space, owner, class_name, *limit);
@@ -101,15 +115,30 @@ fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accept
     let limit = limit.unwrap_or_default();
     let before = observed.standing.as_ref().filter(|standing| standing.owner != *owner);
     let remedy = before.map_or_else(
-        || format!("delete a space of this class, or use another class{}", waiting_limit::warning(space, observed, ctx)),
-        |before| format!("{owner} has to delete a space, or ask an administrator; until then the space counts for {}", before.owner),
+        || {
+            format!(
+                "delete a space of this class, or use another class{}",
+                waiting_limit::warning(space, observed, ctx)
+            )
+        },
+        |before| {
+            format!(
+                "{owner} has to delete a space, or ask an administrator; until then the space counts for {}",
+                before.owner
+            )
+        },
     );
     let message = format!("{owner} has reached maxSpacesPerOwner {limit} of SpaceClass {class_name}: {remedy}");
     Err(SpecRefusal::new(Reason::OwnerLimitExceeded, message))
 }
 
 /// Provisions an admitted space according to its spec.
-async fn grant(ctx: &Context, space: &DeveloperSpace, observed: Observed, accepted: AcceptedSpec) -> Result<Outcome<'static>, Failure> {
+async fn grant(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: Observed,
+    accepted: AcceptedSpec,
+) -> Result<Outcome<'static>, Failure> {
     let granted = Box::pin(grant_under(ctx, space, observed, &accepted)).await;
     granted.map_err(|error| Failure { admitted: Some(accepted.class_name), ..error.into() })
 }
@@ -121,10 +150,12 @@ async fn grant_under(
     accepted: &AcceptedSpec,
 ) -> Result<Outcome<'static>, Error> {
     let class_name = &accepted.class_name;
-    let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == *class_name && had.owner == space.spec.owner);
+    let is_there =
+        observed.standing.as_ref().is_some_and(|had| had.class_name == *class_name && had.owner == space.spec.owner);
     let before = observed.standing.as_ref().filter(|had| had.owner != space.spec.owner).map(|had| had.owner.clone());
     let observed = if is_there { observed } else { observe_admitted(space, &ctx.io, class_name) };
-    let Provisioned { space, mut report, hold, waits } = provision(ctx, space, &observed, accepted.resolved(), Grant::Full).await?;
+    let Provisioned { space, mut report, hold, waits } =
+        provision(ctx, space, &observed, accepted.resolved(), Grant::Full).await?;
     if let Some(hold) = hold {
         return Ok(Outcome::unreported(Cow::Owned(space), observed, Next::Within(hold)));
     }

@@ -1,4 +1,5 @@
-//! The state of each space between two reconciles: the operator's own last write, the failures and their back-off, and the waits that began.
+//! The state of each space between two reconciles: the operator's own last write, the failures and their back-off, and
+//! the waits that began.
 //!
 //! Makes no request and no decision.
 
@@ -9,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::lock::IgnorePoison;
 
-/// The state of each space between reconciles. It is lost with the process, which affects only when a space is reconciled.
+/// The state of each space between reconciles. It is lost with the process, which affects only when a space is
+/// reconciled.
 #[derive(Debug, Default)]
 pub struct Attempts(Mutex<HashMap<String, Attempt>>);
 
@@ -37,8 +39,8 @@ struct BackOff {
     until: Option<Instant>,
 }
 
-/// A store that is behind a write of the operator for longer than this is trusted nevertheless: the cluster may have been restored from a backup
-/// with lower resourceVersions.
+/// A store that is behind a write of the operator for longer than this is trusted nevertheless: the cluster may have
+/// been restored from a backup with lower resourceVersions.
 const STALE_STORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The time for which the deletion of a space is kept: no reconcile waits or runs longer.
@@ -48,7 +50,8 @@ const DELETED_SPACE_TTL: Duration = Duration::from_secs(300);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Attempts {
-    /// Records the resourceVersion of a write of the operator: the space is not reconciled again before the store has that version.
+    /// Records the resourceVersion of a write of the operator: the space is not reconciled again before the store has
+    /// that version.
     pub fn record_write(&self, name: &str, version: u64) {
         self.with(name, |attempt| attempt.written = Some((version, Instant::now())));
     }
@@ -60,8 +63,8 @@ impl Attempts {
         written.is_some_and(|(written, at)| version < written && at.elapsed() < STALE_STORE_LIMIT)
     }
 
-    /// Records that the space of that UID no longer exists. The store may still contain it for a while, and a reconcile that waits for a
-    /// worker slot may already have it.
+    /// Records that the space of that UID no longer exists. The store may still contain it for a while, and a reconcile
+    /// that waits for a worker slot may already have it.
     pub fn record_deletion(&self, name: &str, uid: String) {
         self.with(name, |attempt| attempt.gone = Some((uid, Instant::now())));
     }
@@ -101,7 +104,8 @@ impl Attempts {
         (back_off.situation == situation()).then_some(remaining)
     }
 
-    /// Returns the time since which subjects wait for access to that space. The wait begins at `now` if no subject waited before.
+    /// Returns the time since which subjects wait for access to that space. The wait begins at `now` if no subject
+    /// waited before.
     pub(crate) fn waiting_since(&self, name: &str, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(name, |attempt| *attempt.waiting.get_or_insert(now))
     }
@@ -116,7 +120,8 @@ impl Attempts {
         self.change(name, |attempt| attempt.uncounted = None);
     }
 
-    /// Returns the time since which the quota of that space leaves resources uncounted in that situation. The time is `now` in another situation.
+    /// Returns the time since which the quota of that space leaves resources uncounted in that situation. The time is
+    /// `now` in another situation.
     pub(crate) fn uncounted_since(&self, name: &str, situation: u64, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(name, |attempt| match attempt.uncounted {
             Some((known, since)) if known == situation => since,
@@ -157,8 +162,14 @@ impl Attempts {
         if let Some(attempt) = map.get_mut(name) {
             attempt.failures = 0;
             attempt.back_off = None;
-            let caught_up = attempt.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= STALE_STORE_LIMIT);
-            if caught_up && attempt.gone.is_none() && attempt.waiting.is_none() && attempt.uncounted.is_none() && !attempt.was_logged() {
+            let caught_up =
+                attempt.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= STALE_STORE_LIMIT);
+            if caught_up
+                && attempt.gone.is_none()
+                && attempt.waiting.is_none()
+                && attempt.uncounted.is_none()
+                && !attempt.was_logged()
+            {
                 map.remove(name);
             }
         }
@@ -222,7 +233,8 @@ mod tests {
     #[test]
     fn a_wait_for_uncounted_resources_begins_again_once_they_were_counted() {
         let attempts = Attempts::default();
-        let [first, second, third] = [0, 1, 2].map(|minute| DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap());
+        let [first, second, third] =
+            [0, 1, 2].map(|minute| DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap());
         attempts.end_uncounted("orchid-lab");
         assert_eq!(attempts.uncounted_since("orchid-lab", 7, first), first);
         assert_eq!(attempts.uncounted_since("orchid-lab", 7, second), first);

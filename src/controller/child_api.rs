@@ -60,7 +60,12 @@ pub(crate) async fn post(client: &Client, namespace: &str, child: &Child) -> Res
 }
 
 /// Sends a PATCH with JSON patch operations (RFC 6902).
-pub(crate) async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>, operations: Value) -> Result<Child, kube::Error> {
+pub(crate) async fn patch(
+    client: &Client,
+    namespace: &str,
+    child: ChildRef<'_>,
+    operations: Value,
+) -> Result<Child, kube::Error> {
     match child.kind {
         ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, child.name, operations).await,
         ChildKind::Limits => patch_as::<LimitRange>(client, namespace, child.name, operations).await,
@@ -70,7 +75,12 @@ pub(crate) async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>,
 }
 
 /// Sends a DELETE with that UID. Returns the object if a finalizer holds it.
-pub(crate) async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<Option<Child>, kube::Error> {
+pub(crate) async fn delete(
+    client: &Client,
+    namespace: &str,
+    child: ChildRef<'_>,
+    uid: &Uid,
+) -> Result<Option<Child>, kube::Error> {
     let answer = match child.kind {
         ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, child.name, uid).await,
         ChildKind::Limits => delete_as::<LimitRange>(client, namespace, child.name, uid).await,
@@ -80,13 +90,17 @@ pub(crate) async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>
     // For some kinds the API server responds with the deleted object.
     let is_held = |child: &Child| {
         let metadata = child.metadata();
-        metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
+        metadata.deletion_timestamp.is_some()
+            && metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
     };
     Ok(answer?.filter(is_held))
 }
 
 /// The bounds that requests about all four kinds share.
-trait ChildObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + Excerpted + Into<Child> {}
+trait ChildObject:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + Excerpted + Into<Child>
+{
+}
 
 impl<K> ChildObject for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + Excerpted + Into<Child>
@@ -106,13 +120,23 @@ async fn post_as<K: ChildObject>(client: &Client, namespace: &str, object: &K) -
     made.map(|Excerpt(object)| object.into())
 }
 
-async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
+async fn patch_as<K: ChildObject>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    operations: Value,
+) -> Result<Child, kube::Error> {
     let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
     made.map(|Excerpt(object)| object.into())
 }
 
-async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
+async fn delete_as<K: ChildObject>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &Uid,
+) -> Result<Option<Child>, kube::Error> {
     let request = Request::new(K::url_path(&(), Some(namespace))).delete(name, &delete_params(uid, None));
     // `Api::delete` would read the whole object.
     let DeleteAnswer(object) = client.request::<DeleteAnswer<K>>(request.map_err(kube::Error::BuildRequest)?).await?;

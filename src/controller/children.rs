@@ -1,7 +1,8 @@
-//! Writes to the children of a space. Each write is safe if it is lost, repeated or concurrent with another write: a create compares an existing
-//! object, and a repair and a removal have the UID of the decision as their precondition.
+//! Writes to the children of a space. Each write is safe if it is lost, repeated or concurrent with another write: a
+//! create compares an existing object, and a repair and a removal have the UID of the decision as their precondition.
 //!
-//! The order is part of the contract: removals of access are written together with the guards and wait for nothing. New access is written last.
+//! The order is part of the contract: removals of access are written together with the guards and wait for nothing. New
+//! access is written last.
 
 use futures::{StreamExt, stream};
 
@@ -34,7 +35,8 @@ pub enum Progress {
     Waits,
 }
 
-/// The number of concurrent writes of one reconcile. A subject with the role `admin` in the namespace decides how many bindings have to be removed.
+/// The number of concurrent writes of one reconcile. A subject with the role `admin` in the namespace decides how many
+/// bindings have to be removed.
 const MAX_CONCURRENT_WRITES: usize = 8;
 
 /// A namespace that is known from the store only, and that had all of its children.
@@ -46,8 +48,8 @@ pub struct Unconfirmed<'a> {
     pub namespace: &'a SeenNamespace,
 }
 
-/// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
-/// An `unconfirmed` namespace is read again before a child is created in it.
+/// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are
+/// attempted; the first error is returned. An `unconfirmed` namespace is read again before a child is created in it.
 pub async fn children(
     ctx: &Context,
     namespace: &str,
@@ -57,7 +59,8 @@ pub async fn children(
 ) -> Result<Progress, Error> {
     let decide = || diff(wanted, &ctx.io.store.children(namespace), grant);
     let mut changes = decide();
-    if let Some(Unconfirmed { space, namespace: seen }) = unconfirmed.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
+    if let Some(Unconfirmed { space, namespace: seen }) =
+        unconfirmed.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
         && let Err(error) = namespace::confirm(&ctx.io, space, seen).await
     {
         // The other changes have the UID of an object as their precondition, and removals wait for nothing.
@@ -81,8 +84,8 @@ fn creates(change: &Change) -> bool {
     matches!(change, Change::Create(_))
 }
 
-/// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class
-/// is missing, so the other wanted children are unknown.
+/// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else
+/// is changed: the class is missing, so the other wanted children are unknown.
 pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &DeveloperSpaceSpec) -> Result<(), Error> {
     let changes = binding_changes::changes(&named(space), &ctx.io.store.children(namespace), AccessGate::Closed);
     write_all(ctx, namespace, changes.withdrawals).await
@@ -90,7 +93,9 @@ pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &Developer
 
 async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<Item = Change>) -> Result<(), Error> {
     let changes: Vec<Change> = changes.into_iter().collect();
-    let writes = stream::iter(changes).enumerate().map(|(place, change)| async move { (place, write(ctx, namespace, change).await) });
+    let writes = stream::iter(changes)
+        .enumerate()
+        .map(|(place, change)| async move { (place, write(ctx, namespace, change).await) });
     let mut results: Vec<_> = writes.buffer_unordered(MAX_CONCURRENT_WRITES).collect().await;
     // The same error is reported by each attempt, regardless of the order of the responses.
     results.sort_by_key(|(place, _)| *place);
@@ -116,15 +121,17 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
                 Err(held(namespace, ChildRef::of(&child)))
             }
         }
-        Change::Remove { kind, name, uid } => remove(&ctx.io, namespace, ChildRef { kind, name: &name }, &uid).await.map(|_| ()),
+        Change::Remove { kind, name, uid } => {
+            remove(&ctx.io, namespace, ChildRef { kind, name: &name }, &uid).await.map(|_| ())
+        }
         Change::Held { kind, name } => Err(held(namespace, ChildRef { kind, name: &name })),
         // The object was just read: the next reconcile decides again.
         Change::Cut(..) => Ok(()),
     }
 }
 
-/// Reads the object that has the name of `child` and removes the fields that exceed `child`. An object and a `child` that were compared before are
-/// not read again; see [`Store::is_settled`].
+/// Reads the object that has the name of `child` and removes the fields that exceed `child`. An object and a `child`
+/// that were compared before are not read again; see [`Store::is_settled`].
 ///
 /// [`Store::is_settled`]: crate::cache::store::Store::is_settled
 async fn cut_live(ctx: &Context, namespace: &str, child: Child, hard: &Hard) -> Result<(), Error> {
@@ -132,7 +139,9 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child, hard: &Hard) -> 
     if ctx.io.store.is_settled(namespace, &child, hard) {
         return Ok(());
     }
-    let found = get(&ctx.io.client, namespace, wanted).await.map_err(Error::api(format!("read {}", wanted.in_namespace(namespace))))?;
+    let found = get(&ctx.io.client, namespace, wanted)
+        .await
+        .map_err(Error::api(format!("read {}", wanted.in_namespace(namespace))))?;
     match found {
         None if wanted.kind == ChildKind::Binding => {}
         None => return create(ctx, namespace, child).await,
@@ -147,13 +156,15 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child, hard: &Hard) -> 
     Ok(())
 }
 
-/// Sends a POST. An existing object of that name is repaired: the namespace belongs to the space, and so does the name in it.
+/// Sends a POST. An existing object of that name is repaired: the namespace belongs to the space, and so does the name
+/// in it.
 async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
     let what = ChildRef::of(&child).in_namespace(namespace);
     if make(ctx, namespace, &child).await? {
         return Ok(());
     }
-    let found = get(&ctx.io.client, namespace, ChildRef::of(&child)).await.map_err(Error::api(format!("create {what}")))?;
+    let found =
+        get(&ctx.io.client, namespace, ChildRef::of(&child)).await.map_err(Error::api(format!("create {what}")))?;
     // The object was deleted in between: its name is free again.
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
@@ -194,11 +205,20 @@ async fn replace(ctx: &Context, namespace: &str, child: &Child, uid: &Uid) -> Re
     Err(held(namespace, ChildRef::of(child)))
 }
 
-/// Repairs the object of that UID, or replaces it if it is as large as an object may be: other clients can add labels to it until no repair fits.
-async fn repair_or_replace(ctx: &Context, namespace: &str, child: &Child, uid: &Uid, labelled: bool) -> Result<(), Error> {
+/// Repairs the object of that UID, or replaces it if it is as large as an object may be: other clients can add labels
+/// to it until no repair fits.
+async fn repair_or_replace(
+    ctx: &Context,
+    namespace: &str,
+    child: &Child,
+    uid: &Uid,
+    labelled: bool,
+) -> Result<(), Error> {
     match repair(&ctx.io, namespace, child, uid, labelled).await {
         // A binding without labels is not complete, see `withdraw_subjects`.
-        Err(error) if error.is_too_large() && child.metadata().labels.is_some() => Box::pin(replace(ctx, namespace, child, uid)).await,
+        Err(error) if error.is_too_large() && child.metadata().labels.is_some() => {
+            Box::pin(replace(ctx, namespace, child, uid)).await
+        }
         other => other,
     }
 }
@@ -228,8 +248,8 @@ async fn repair(io: &Io, namespace: &str, child: &Child, uid: &Uid, labelled: bo
     Ok(())
 }
 
-/// Sends a DELETE with that UID. An object that no longer exists is a success. Returns true if the object no longer exists, and false if a
-/// finalizer holds it. If the held object is a binding, its subjects are removed.
+/// Sends a DELETE with that UID. An object that no longer exists is a success. Returns true if the object no longer
+/// exists, and false if a finalizer holds it. If the held object is a binding, its subjects are removed.
 pub async fn remove(io: &Io, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<bool, Error> {
     let held = match child_api::delete(&io.client, namespace, child, uid).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => None,

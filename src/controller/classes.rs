@@ -1,7 +1,8 @@
 //! Validates all `SpaceClass`es together and writes their status, which no other client writes.
 //!
-//! A class is validated again when any class changes, and every `RECHECK_INTERVAL`: ClusterRoles, the operator's permissions and the namespaces of spaces
-//! change without an event of the class. In the steady state a validation requests only the ClusterRoles that classes name, and writes nothing.
+//! A class is validated again when any class changes, and every `RECHECK_INTERVAL`: ClusterRoles, the operator's
+//! permissions and the namespaces of spaces change without an event of the class. In the steady state a validation
+//! requests only the ClusterRoles that classes name, and writes nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -49,16 +50,19 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// The number of ClusterRoles that are looked up concurrently.
 const MAX_CONCURRENT_LOOK_UPS: usize = 8;
 
-/// The longest time for one look-up. The classes are validated after all look-ups, and no space is reconciled before the first ones are complete.
+/// The longest time for one look-up. The classes are validated after all look-ups, and no space is reconciled before
+/// the first ones are complete.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The spaces of the cluster.
 pub type Spaces = reflector::Store<CachedSpace>;
 
-/// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may be or become the default.
+/// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may
+/// be or become the default.
 pub(crate) fn spaces_of(spaces: &Spaces, class: &str) -> Vec<ObjectRef<CachedSpace>> {
     let is_admitted = |space: &CachedSpace| space.kept.admitted_to.as_deref() == Some(class);
-    let concerned = |space: &CachedSpace| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
+    let concerned =
+        |space: &CachedSpace| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
@@ -66,8 +70,8 @@ pub(crate) fn spaces_of(spaces: &Spaces, class: &str) -> Vec<ObjectRef<CachedSpa
 pub struct ClassValidator(mpsc::UnboundedSender<String>);
 
 impl ClassValidator {
-    /// Returns a sender, and the future that validates one class after the other, each until its status reports the result. The future runs
-    /// concurrently with the queue.
+    /// Returns a sender, and the future that validates one class after the other, each until its status reports the
+    /// result. The future runs concurrently with the queue.
     pub fn new(ctx: Arc<Context>, spaces: Spaces) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), validate_all(ctx, spaces, receiver))
@@ -86,7 +90,8 @@ async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbo
     let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
     let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
     loop {
-        let next = due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
+        let next =
+            due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
         let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK_INTERVAL, |(_, at, _)| *at);
         tokio::select! {
             // Changes come first: each class is validated once for all of them.
@@ -99,7 +104,8 @@ async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbo
                 let changed = look_up_roles(&ctx.io).await;
                 requeue_by_roles(&ctx, &spaces, &changed);
                 all_are_due(&ctx, &mut due);
-                // The interval counts from here: look-ups that take longer than the interval leave time for the classes.
+                // The interval counts from here: look-ups that take longer than the interval leave time for the
+                // classes.
                 recheck.reset();
             }
             () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
@@ -112,8 +118,8 @@ async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbo
     }
 }
 
-/// Makes the validation of every class due at once. A class whose validation failed keeps its count of failures, and a class that is overdue keeps
-/// its turn.
+/// Makes the validation of every class due at once. A class whose validation failed keeps its count of failures, and a
+/// class that is overdue keeps its turn.
 fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     let now = Instant::now();
     for class in ctx.io.store.classes() {
@@ -122,8 +128,8 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     }
 }
 
-/// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields. `failures` is the number
-/// of consecutive failures before.
+/// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks
+/// fields. `failures` is the number of consecutive failures before.
 pub async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.io.store.class(name)?;
     if ctx.io.installed.has_problem() {
@@ -142,8 +148,9 @@ pub async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: 
     Some(error.retry_after(failures))
 }
 
-/// Reports an error that lasts by an Event, and in the conditions of the spaces that wait for the result: the status of the class, which would report
-/// it, may be the object that cannot be written. An Event expires, so each attempt publishes one, which the recorder limits.
+/// Reports an error that lasts by an Event, and in the conditions of the spaces that wait for the result: the status of
+/// the class, which would report it, may be the object that cannot be written. An Event expires, so each attempt
+/// publishes one, which the recorder limits.
 fn report_error(ctx: &Context, spaces: &Spaces, class: &SpaceClass, error: &str) {
     let message = format!("the operator {error}; it retries, and a change of this SpaceClass has no effect until then");
     let note = Note { warning: true, reason: "ValidationFailed".into(), message, in_namespace: false };
@@ -160,8 +167,9 @@ fn requeue_spaces_of(ctx: &Context, spaces: &Spaces, class: &str) {
     }
 }
 
-/// Requeues the spaces of each class whose spec in force names a ClusterRole in `changed`. The status of a class reports the ClusterRoles of its
-/// current spec. While an earlier spec is in force, no event of the class requeues the spaces that have bindings to the ClusterRoles of that spec.
+/// Requeues the spaces of each class whose spec in force names a ClusterRole in `changed`. The status of a class
+/// reports the ClusterRoles of its current spec. While an earlier spec is in force, no event of the class requeues the
+/// spaces that have bindings to the ClusterRoles of that spec.
 fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
     for class in ctx.io.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
@@ -170,12 +178,15 @@ fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) 
     }
 }
 
-/// Looks up every ClusterRole that a class names. A ClusterRole whose look-up fails keeps its last known state. Returns the ClusterRoles that were
-/// created or deleted since the last look-up.
+/// Looks up every ClusterRole that a class names. A ClusterRole whose look-up fails keeps its last known state. Returns
+/// the ClusterRoles that were created or deleted since the last look-up.
 pub async fn look_up_roles(io: &Io) -> BTreeSet<String> {
     let classes = io.store.classes();
-    let named: BTreeSet<String> =
-        classes.iter().flat_map(|class| std::iter::once(&class.spec).chain(class.in_force())).flat_map(cluster_roles).collect();
+    let named: BTreeSet<String> = classes
+        .iter()
+        .flat_map(|class| std::iter::once(&class.spec).chain(class.in_force()))
+        .flat_map(cluster_roles)
+        .collect();
     io.store.retain_roles(&named);
     look_up(io, named).await
 }
@@ -195,7 +206,8 @@ async fn look_up(io: &Io, roles: BTreeSet<String>) -> BTreeSet<String> {
                     changed.insert(role);
                 }
             }
-            // The state of the role stays unknown. The check of the operator's permissions reports a missing permission to read ClusterRoles.
+            // The state of the role stays unknown. The check of the operator's permissions reports a missing permission
+            // to read ClusterRoles.
             Ok(Err(error)) => tracing::debug!(role, %error, "failed to look up a ClusterRole"),
             Err(elapsed) => tracing::debug!(role, error = %elapsed, "failed to look up a ClusterRole"),
         }
@@ -206,11 +218,13 @@ async fn look_up(io: &Io, roles: BTreeSet<String>) -> BTreeSet<String> {
 /// Encodes the name of a ClusterRole for a path: it may contain characters that a URL must not contain.
 fn encoded(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    name.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    name.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
-/// Validates a class and writes its status if it differs. A terminating class is validated too: a finalizer may hold it, and it still applies to
-/// its spaces.
+/// Validates a class and writes its status if it differs. A terminating class is validated too: a finalizer may hold
+/// it, and it still applies to its spaces.
 pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
     let verdict = match validate_spec(&ctx.io, spaces, class) {
         Err(problem) => ClassValidation::Invalid(problem),
@@ -224,7 +238,13 @@ pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Res
 fn validate_spec(io: &Io, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
     let classes = io.store.classes();
     let is_a_spaces = |name: &str| is_a_spaces(io, spaces, name);
-    check(class, &SelectorContext { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_of_space: &is_a_spaces })
+    check(
+        class,
+        &SelectorContext {
+            handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(),
+            is_of_space: &is_a_spaces,
+        },
+    )
 }
 
 /// Returns true if the namespace of that name belongs to the space of that name.
@@ -235,15 +255,17 @@ fn is_a_spaces(io: &Io, spaces: &Spaces, name: &str) -> bool {
     matches!(space.unpack(), DeserializeGuard(Ok(space)) if ownership(&space, &namespace) == Ownership::Ours)
 }
 
-/// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in its current generation, or
-/// refused in it only for a missing ClusterRole, so that a restart sends no access review and writes nothing.
+/// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in
+/// its current generation, or refused in it only for a missing ClusterRole, so that a restart sends no access review
+/// and writes nothing.
 async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<ClassValidation, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
         let changed = look_up(&ctx.io, cluster_roles(&class.spec)).await;
         requeue_by_roles(ctx, spaces, &changed);
     }
-    let stands = standing == ClassVerdict::Accepted || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
+    let stands = standing == ClassVerdict::Accepted
+        || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
     let unbindable = if stands { None } else { unbindable(&ctx.io, class).await? };
     let missing = ctx.io.store.missing_roles(&class.spec);
     Ok(match unbindable {
@@ -273,7 +295,12 @@ async fn unbindable(io: &Io, class: &SpaceClass) -> Result<Option<String>, Error
     Ok(None)
 }
 
-fn wanted_status(io: &Io, class: &SpaceClass, condition: WantedCondition, verdict: &ClassValidation) -> SpaceClassStatus {
+fn wanted_status(
+    io: &Io,
+    class: &SpaceClass,
+    condition: WantedCondition,
+    verdict: &ClassValidation,
+) -> SpaceClassStatus {
     let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     SpaceClassStatus {
         observed_generation: class.metadata.generation,
@@ -305,7 +332,9 @@ mod tests {
 
     #[test]
     fn every_name_of_a_role_fits_into_a_path() {
-        for (name, path) in [("system:node", "system:node"), ("data scientist?", "data%20scientist%3F"), ("a/../b", "a%2F..%2Fb")] {
+        for (name, path) in
+            [("system:node", "system:node"), ("data scientist?", "data%20scientist%3F"), ("a/../b", "a%2F..%2Fb")]
+        {
             assert_eq!(encoded(name), path);
         }
     }

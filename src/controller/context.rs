@@ -51,7 +51,8 @@ impl Context {
         }
     }
 
-    /// The longest time for which reports about expired spaces are deferred; `None` while no more spaces have expired than can be reconciled at once.
+    /// The longest time for which reports about expired spaces are deferred; `None` while no more spaces have expired
+    /// than can be reconciled at once.
     pub(crate) fn deferral(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.is_behind(now).then_some(LOW_PRIORITY_MAX_WAIT)
     }

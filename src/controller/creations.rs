@@ -13,7 +13,8 @@ use crate::{desired::Uid, lock::IgnorePoison};
 /// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
 const CREATION_TTL: Duration = Duration::from_secs(600);
 
-/// The spaces for which this process has created a namespace that no status has recorded: their names and the times of the creation, by UID.
+/// The spaces for which this process has created a namespace that no status has recorded: their names and the times of
+/// the creation, by UID.
 #[derive(Debug, Default)]
 pub struct Creations(Mutex<HashMap<Uid, (String, Instant)>>);
 

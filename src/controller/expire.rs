@@ -37,7 +37,12 @@ use crate::{
 };
 
 /// Takes a step of the expiry. Once the namespace no longer exists, the space does not count for its owner.
-pub async fn expire<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, step: Step) -> Result<Outcome<'a>, Failure> {
+pub async fn expire<'a>(
+    ctx: &Context,
+    space: &'a DeveloperSpace,
+    observed: Observed,
+    step: Step,
+) -> Result<Outcome<'a>, Failure> {
     if matches!(step, Step::Retain(_) | Step::DeleteSpace) {
         release_places(space, ctx);
     }
@@ -68,7 +73,8 @@ impl Carried {
     }
 }
 
-/// Carries out the step. The seal writes the status, since it must precede the deletion; the progress afterwards is left to the report.
+/// Carries out the step. The seal writes the status, since it must precede the deletion; the progress afterwards is
+/// left to the report.
 pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<Carried, Error> {
     match step {
         Step::Live | Step::AwaitEnd(_) => Ok(Carried::new(space.clone(), true)),
@@ -81,13 +87,18 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
             Ok(Carried::new(space.clone(), by_us))
         }
         Step::AwaitNamespace(blocked) => {
-            let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
+            let message = format!(
+                "this DeveloperSpace has expired; namespace {} is being deleted{}",
+                space.name_any(),
+                because(blocked)
+            );
             Ok(Carried::reported(space, expired(space, observed, message, true)))
         }
         Step::Retain(until) => {
             confirm_absence(io, space, observed).await?;
             let fate = fate(io, space, observed);
-            let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
+            let message =
+                format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             Ok(Carried::reported(space, expired(space, observed, message, false)))
         }
         Step::DeleteSpace => {
@@ -97,8 +108,8 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
     }
 }
 
-/// Writes `Expired=True` with the resourceVersion of the decision: the write fails if a renewal came first.
-/// Once the space is sealed, admission refuses changes of its spec, so that the deletion of the namespace loses no renewal.
+/// Writes `Expired=True` with the resourceVersion of the decision: the write fails if a renewal came first. Once the
+/// space is sealed, admission refuses changes of its spec, so that the deletion of the namespace loses no renewal.
 async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Carried, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
@@ -126,12 +137,14 @@ fn fate(io: &Io, space: &DeveloperSpace, observed: &Observed) -> String {
     match &observed.namespace {
         None => format!("namespace {name} no longer exists"),
         Some(_) if io.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
-        Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
+        Some(_) => format!(
+            "another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"
+        ),
     }
 }
 
-/// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
-/// not record is never deleted.
+/// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace
+/// that a sealed space does not record is never deleted.
 async fn confirm_absence(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let recorded = recorded_uid(space).map(Uid::from);
     let is_known = is_sealed(space) && recorded.is_none_or(|uid| io.store.is_namespace_deleted(&uid));
@@ -153,7 +166,12 @@ fn expired(space: &DeveloperSpace, observed: &Observed, message: String, working
 }
 
 /// Returns true if this call deleted the namespace.
-async fn delete_expired(io: &Io, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<bool, Error> {
+async fn delete_expired(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    seen: &SeenNamespace,
+) -> Result<bool, Error> {
     let name = space.name_any();
     if !namespace::delete(io, space, seen, "its DeveloperSpace has expired").await? {
         return Ok(false);
@@ -170,7 +188,8 @@ async fn delete_expired(io: &Io, space: &DeveloperSpace, observed: &Observed, se
     Ok(true)
 }
 
-/// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.
+/// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted
+/// it.
 pub async fn delete_space(io: &Io, space: &DeveloperSpace) -> Result<bool, Error> {
     let failed = Error::api(format!("delete DeveloperSpace {}", space.name_any()));
     match write_space(io, &space.metadata, |resource_version| send_delete(io, space, resource_version)).await {
@@ -179,7 +198,8 @@ pub async fn delete_space(io: &Io, space: &DeveloperSpace) -> Result<bool, Error
     }
 }
 
-/// The response is not read: it contains the managed fields, which the owner can write. `Api::delete` would read all of it.
+/// The response is not read: it contains the managed fields, which the owner can write. `Api::delete` would read all of
+/// it.
 async fn send_delete(io: &Io, space: &DeveloperSpace, resource_version: Option<String>) -> Result<(), kube::Error> {
     let preconditions = Preconditions { uid: space.uid(), resource_version };
     let params = DeleteParams::default().preconditions(preconditions);

@@ -25,11 +25,12 @@ const REGISTRATION_HORIZON: TimeDelta = TimeDelta::minutes(11);
 /// The longest sleep: the wall clock may be stepped, and timers do not follow.
 const CLOCK_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The interval at which an expiry is retried while the queue reconciles the same space, or while the store is behind a write of the operator other
-/// than the seal, and at which a creation checks for expiries that are near.
+/// The interval at which an expiry is retried while the queue reconciles the same space, or while the store is behind a
+/// write of the operator other than the seal, and at which a creation checks for expiries that are near.
 pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The time before a seal or a deletion at which creations begin to wait: the API server answers the creations that are under way in the meantime.
+/// The time before a seal or a deletion at which creations begin to wait: the API server answers the creations that are
+/// under way in the meantime.
 const CREATION_PAUSE_LEAD: TimeDelta = TimeDelta::milliseconds(300);
 
 /// The longest wait of one creation, so that ends that fail or hang stop no creation.
@@ -60,10 +61,12 @@ impl ExpiryQueue {
     }
 
     fn is_near(&self, now: DateTime<Utc>) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.near().first().is_some_and(|(at, _)| *at <= now + CREATION_PAUSE_LEAD)
+        self.under_way.load(Ordering::Relaxed) > 0
+            || self.near().first().is_some_and(|(at, _)| *at <= now + CREATION_PAUSE_LEAD)
     }
 
-    /// Runs `work` of an expiry. Creations wait only until `MAX_CREATION_WAIT` has passed: a call that hangs must not delay each of them.
+    /// Runs `work` of an expiry. Creations wait only until `MAX_CREATION_WAIT` has passed: a call that hangs must not
+    /// delay each of them.
     pub(crate) async fn run_ahead_of_creations(&self, work: impl Future<Output = ()>) {
         let (under_way, mut work) = (self.begin(), pin!(work));
         tokio::select! {
@@ -89,7 +92,8 @@ impl ExpiryQueue {
         self.changed.notify_one();
     }
 
-    /// Keeps the space that the API server returned for its early seal, so that the deletion does not wait for the watch.
+    /// Keeps the space that the API server returned for its early seal, so that the deletion does not wait for the
+    /// watch.
     pub(crate) fn keep_sealed(&self, space: DeveloperSpace) {
         self.sealed.lock().ignore_poison().insert(space.name_any(), space);
     }
@@ -141,7 +145,9 @@ mod tests {
     #[test]
     fn ends_come_in_their_order_and_not_before_their_time() {
         let queue = ExpiryQueue::default();
-        for (name, end) in [("moss-lab", 120), ("fern-lab", 110), ("fern-lab", 110), ("orchid-lab", 130), ("oak-lab", 2_000)] {
+        for (name, end) in
+            [("moss-lab", 120), ("fern-lab", 110), ("fern-lab", 110), ("orchid-lab", 130), ("oak-lab", 2_000)]
+        {
             queue.register(name, at(end), at(100));
         }
         assert_eq!((queue.until_next(at(100)), queue.pop_due(at(109))), (CLOCK_POLL_INTERVAL, None));

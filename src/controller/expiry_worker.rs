@@ -1,5 +1,6 @@
-//! Reconciles expiring spaces ahead of all others. kube's queue takes due names in any order, so that in a burst of creations an expiry would wait
-//! as long as any creation: spaces that expire are reconciled outside that queue, at their time, in worker slots of their own.
+//! Reconciles expiring spaces ahead of all others. kube's queue takes due names in any order, so that in a burst of
+//! creations an expiry would wait as long as any creation: spaces that expire are reconciled outside that queue, at
+//! their time, in worker slots of their own.
 
 use std::{future::Future, pin::pin, sync::Arc};
 
@@ -44,7 +45,11 @@ async fn expire(name: &str, spaces: &Store<CachedSpace>, ctx: Arc<Context>) {
             Ok(false) => tokio::time::sleep(RETRY_INTERVAL).await,
             Err(error) => {
                 if is_logged(&ctx, name, &error) {
-                    tracing::warn!(space = name, error = error.sentence(), "failed to expire a DeveloperSpace; retrying");
+                    tracing::warn!(
+                        space = name,
+                        error = error.sentence(),
+                        "failed to expire a DeveloperSpace; retrying"
+                    );
                 }
                 back_off(space, &error, ctx.clone());
                 return ctx.requeue.requeue(name.to_owned());

@@ -19,7 +19,8 @@ pub struct Failure {
     pub error: Error,
     /// The class that the space has been admitted to, if the error came after that.
     pub admitted: Option<String>,
-    /// True if the condition reports another reason, and the error in its message if the error lasts: a second report would alternate with it.
+    /// True if the condition reports another reason, and the error in its message if the error lasts: a second report
+    /// would alternate with it.
     pub is_reported: bool,
 }
 
@@ -36,9 +37,14 @@ impl Failure {
     }
 }
 
-/// Returns `readiness` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
-/// attempt.
-pub(crate) fn with_error(io: &Io, space: &DeveloperSpace, mut readiness: Readiness, error: Option<&Error>) -> Readiness {
+/// Returns `readiness` with `error` in its message, if the error lasts. The message of the status stays if it differs
+/// only in parts that change at each attempt.
+pub(crate) fn with_error(
+    io: &Io,
+    space: &DeveloperSpace,
+    mut readiness: Readiness,
+    error: Option<&Error>,
+) -> Readiness {
     let failures = io.attempts.failures(&space.name_any());
     let Some(error) = error.filter(|error| error.lasts(failures)) else { return readiness };
     let addition = format!("; in addition, the operator {}", error.sentence());

@@ -45,7 +45,8 @@ use crate::{
     runtime::{error::Error, write_params::patch_params},
 };
 
-/// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is deleted.
+/// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is
+/// deleted.
 pub(crate) async fn finalize_or_expire<'a>(
     ctx: &Context,
     space: &'a DeveloperSpace,
@@ -64,8 +65,11 @@ pub(crate) async fn finalize_or_expire<'a>(
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
     }
     let waits = finalize(ctx, space, &observed).await;
-    let withheld =
-        if waits_with_its_namespace(space, &ctx.io) { Box::pin(withhold(ctx, space, &observed, &BTreeSet::new())).await } else { Ok(()) };
+    let withheld = if waits_with_its_namespace(space, &ctx.io) {
+        Box::pin(withhold(ctx, space, &observed, &BTreeSet::new())).await
+    } else {
+        Ok(())
+    };
     let Some(message) = waits? else {
         withheld?;
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
@@ -75,8 +79,8 @@ pub(crate) async fn finalize_or_expire<'a>(
     Ok(Outcome { report: Some(report), error: withheld.err(), ..outcome })
 }
 
-/// Returns true if that step of the expiry comes before the deletion of the space. Without the finalizer of the operator, the deletion does not delete
-/// the namespace, so the expiry does.
+/// Returns true if that step of the expiry comes before the deletion of the space. Without the finalizer of the
+/// operator, the deletion does not delete the namespace, so the expiry does.
 fn precedes_the_deletion(space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
     match step {
         Step::Seal => observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none()),
@@ -89,15 +93,23 @@ fn has_finalizer(space: &DeveloperSpace) -> bool {
     space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER)
 }
 
-/// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still apply to that namespace.
+/// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still
+/// apply to that namespace.
 fn waits_with_its_namespace(space: &DeveloperSpace, io: &Io) -> bool {
     let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
     !io.attempts.is_deleted(&space.name_any(), &space.uid().unwrap_or_default())
         && io.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
 }
 
-/// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the meantime.
-fn terminating(io: &Io, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
+/// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the
+/// meantime.
+fn terminating(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    message: String,
+    error: Option<&Error>,
+) -> StatusReport {
     let readiness = with_error(io, space, Readiness::new(Reason::Terminating, message), error);
     let sealed = is_sealed(space);
     let recorded = recorded_namespace(space).filter(|_| sealed);
@@ -105,8 +117,8 @@ fn terminating(io: &Io, space: &DeveloperSpace, observed: &Observed, message: St
     StatusReport { readiness, namespace, sealed, notes: Vec::new() }
 }
 
-/// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
-/// because these decisions cannot be undone.
+/// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace
+/// is read from the API server, because these decisions cannot be undone.
 async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     if !has_finalizer(space) {
         return held_by_others(&ctx.io, space, observed).await;
@@ -114,18 +126,24 @@ async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) ->
     let name = space.name_any();
     if crd_is_going(&ctx.io.client).await? {
         ctx.io.creations.end(&Uid::from_metadata(&space.metadata));
-        let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
+        let note = note(
+            "Released",
+            format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"),
+        );
         return remove_finalizer(&ctx.io, space, observed, note).await;
     }
     if is_protected(space, observed.rules.as_ref(), observed.is_accepted) && !is_sealed(space) {
-        return Ok(Some("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue".to_owned()));
+        return Ok(Some(
+            "this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue"
+                .to_owned(),
+        ));
     }
     depart(ctx, space, observed).await
 }
 
-/// The message about a space that other finalizers hold and that lacks the finalizer of the operator, which cannot be added to an object that is
-/// being deleted. While it has a namespace, the space still expires, after its warnings. Without one it needs no warning, so a message that the status
-/// contains is not reported again.
+/// The message about a space that other finalizers hold and that lacks the finalizer of the operator, which cannot be
+/// added to an object that is being deleted. While it has a namespace, the space still expires, after its warnings.
+/// Without one it needs no warning, so a message that the status contains is not reported again.
 async fn held_by_others(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let (name, waits) = (space.name_any(), "the deletion waits for the finalizers of other clients");
     let Some(namespace) = observed.own_namespace() else { return Ok(unless_reported(space, waits.to_owned())) };
@@ -143,7 +161,8 @@ async fn held_by_others(io: &Io, space: &DeveloperSpace, observed: &Observed) ->
 
 fn unless_reported(space: &DeveloperSpace, message: String) -> Option<String> {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
-    let is_reported = ready.is_some_and(|ready| ready.reason == Reason::Terminating.as_str() && ready.message == message);
+    let is_reported =
+        ready.is_some_and(|ready| ready.reason == Reason::Terminating.as_str() && ready.message == message);
     (!is_reported).then_some(message)
 }
 
@@ -157,7 +176,8 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
         Departure::Nothing => {
-            return complete(&ctx.io, space, observed, "does not belong to this DeveloperSpace and is left unchanged").await;
+            return complete(&ctx.io, space, observed, "does not belong to this DeveloperSpace and is left unchanged")
+                .await;
         }
         Departure::Wait => return Ok(Some(does_not_allow_retain(&name, observed))),
         Departure::Delete => return delete(&ctx.io, space, &seen).await.map(Some),
@@ -165,12 +185,14 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
             // A released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
             remove_children(&ctx.io, &name, ChildKind::Binding).await?;
             let released = namespace::release(&ctx.io, space, &live, observed.now).await?;
-            // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
+            // The released namespace takes over the place of the space under the owner limit, regardless of when the
+            // watch event arrives.
             ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(&ctx.io, &name).await?)
         }
         Departure::HandBack => {
-            // The objects are removed before the claim, without which the operator may not write to the namespace, and access before the limits.
+            // The objects are removed before the claim, without which the operator may not write to the namespace, and
+            // access before the limits.
             remove_children(&ctx.io, &name, ChildKind::Binding).await?;
             let kept = Box::pin(remove_new_guards(&ctx.io, space)).await?;
             namespace::hand_back(&ctx.io, space, &live, kept.contains(&ChildKind::Network)).await?;
@@ -221,8 +243,8 @@ async fn remove_children(io: &Io, namespace: &str, kind: ChildKind) -> Result<()
     Ok(())
 }
 
-/// Removes the limits and the isolation that the adoption by `space` created. Returns the kinds that stay, because they are older than the space: they
-/// have protected the namespace since its release.
+/// Removes the limits and the isolation that the adoption by `space` created. Returns the kinds that stay, because they
+/// are older than the space: they have protected the namespace since its release.
 async fn remove_new_guards(io: &Io, space: &DeveloperSpace) -> Result<Vec<ChildKind>, Error> {
     let namespace = space.name_any();
     let mut kept = Vec::new();
@@ -259,19 +281,29 @@ fn note(reason: &str, message: String) -> Note {
 }
 
 /// Returns no message: the deletion is complete.
-async fn remove_finalizer(io: &Io, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<Option<String>, Error> {
+async fn remove_finalizer(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    note: Note,
+) -> Result<Option<String>, Error> {
     let name = space.name_any();
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let send = |resource_version: Option<String>| {
-        let patch = Patch::Merge(json!({"metadata": {"uid": space.uid(), "resourceVersion": resource_version, "finalizers": others}}));
+        let patch = Patch::Merge(
+            json!({"metadata": {"uid": space.uid(), "resourceVersion": resource_version, "finalizers": others}}),
+        );
         let (api, name) = (io.spaces(), name.clone());
         async move { api.patch(&name, &patch_params(), &patch).await }
     };
     match write_space(io, &space.metadata, send).await {
         Ok(written) if !others.is_empty() => io.attempts.record_write(&name, version(&written.metadata)),
-        // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another space may have its namespace.
+        // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another
+        // space may have its namespace.
         Ok(_) => io.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => io.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            io.attempts.record_deletion(&name, space.uid().unwrap_or_default());
+        }
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),
     }
     io.recorder.publish(space, None, vec![note], observed.now);

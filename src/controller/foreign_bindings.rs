@@ -23,14 +23,17 @@ const PAGE_SIZE: u32 = 25;
 /// The most bindings that are read.
 const MAX_LISTED_BINDINGS: usize = 500;
 
-/// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
+/// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the
+/// operator does not manage.
 pub(crate) async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
     let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE_SIZE));
     loop {
-        let page = list(io, namespace, &params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
+        let page =
+            list(io, namespace, &params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
         read += page.items.len();
         page.items.iter().for_each(|binding| foreign.add(binding));
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MAX_LISTED_BINDINGS) else {
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MAX_LISTED_BINDINGS)
+        else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
             return Ok(foreign.still_bound(namespace, unread.unwrap_or_default()));
         };
@@ -38,12 +41,17 @@ pub(crate) async fn still_bound(io: &Io, namespace: &str) -> Result<String, Erro
     }
 }
 
-async fn list(io: &Io, namespace: &str, params: &ListParams) -> Result<ObjectList<Excerpt<ListedBinding>>, kube::Error> {
+async fn list(
+    io: &Io,
+    namespace: &str,
+    params: &ListParams,
+) -> Result<ObjectList<Excerpt<ListedBinding>>, kube::Error> {
     let request = Request::new(RoleBinding::url_path(&(), Some(namespace))).list(params);
     io.client.request(request.map_err(kube::Error::BuildRequest)?).await
 }
 
-/// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that the operator does not manage.
+/// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that
+/// the operator does not manage.
 pub(crate) async fn transferred(io: &Io, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
     let (name, owner) = (space.name_any(), &space.spec.owner);
     let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(io, &name).await?);

@@ -1,4 +1,5 @@
-//! The access to the cluster that a reconcile and a sweep share: the client, the cache of what was read, and the records of what was written.
+//! The access to the cluster that a reconcile and a sweep share: the client, the cache of what was read, and the
+//! records of what was written.
 
 use std::sync::Arc;
 

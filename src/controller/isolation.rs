@@ -1,5 +1,6 @@
-//! Checks the foreign `NetworkPolicies` of a namespace, which neither the operator nor the platform manages, before its space is admitted to a class
-//! that enforces isolation, and restores the operator's own. Only then a list is requested from the API server.
+//! Checks the foreign `NetworkPolicies` of a namespace, which neither the operator nor the platform manages, before its
+//! space is admitted to a class that enforces isolation, and restores the operator's own. Only then a list is requested
+//! from the API server.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -22,11 +23,18 @@ const MAX_LISTED_POLICIES: usize = 500;
 
 /// Admits the space of that namespace to a class that enforces isolation, or returns the refusal.
 ///
-/// The namespace must be marked first, see [`super::namespace::mark_enforced`]: from then on admission allows no other client to create a policy in it,
-/// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
+/// The namespace must be marked first, see [`super::namespace::mark_enforced`]: from then on admission allows no other
+/// client to create a policy in it, so that a later list of the API server is complete. The watch may be behind, so its
+/// state counts only if it contains a policy.
 ///
-/// A policy of the operator's name with other rules is restored first, since a repair that fails after the admission would leave the namespace open.
-pub async fn admits(ctx: &Context, namespace: &str, class_name: &str, own: &OwnPolicy) -> Result<Option<SpecRefusal>, Error> {
+/// A policy of the operator's name with other rules is restored first, since a repair that fails after the admission
+/// would leave the namespace open.
+pub async fn admits(
+    ctx: &Context,
+    namespace: &str,
+    class_name: &str,
+    own: &OwnPolicy,
+) -> Result<Option<SpecRefusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &ctx.io.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
     }
@@ -46,7 +54,8 @@ struct Listed {
     altered: Option<NetworkPolicy>,
 }
 
-/// Lists the policies in one namespace. After the first [`MAX_LISTED_POLICIES`] foreign ones, the API server counts the rest.
+/// Lists the policies in one namespace. After the first [`MAX_LISTED_POLICIES`] foreign ones, the API server counts the
+/// rest.
 async fn list(io: &Io, namespace: &str, own: &OwnPolicy) -> Result<Listed, Error> {
     let api: Api<Excerpt<NetworkPolicy>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut altered, mut params) = (Foreign::default(), None, ListParams::default().limit(PAGE_SIZE));
@@ -59,7 +68,9 @@ async fn list(io: &Io, namespace: &str, own: &OwnPolicy) -> Result<Listed, Error
                 altered = Some(policy);
             }
         }
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MAX_LISTED_POLICIES) else {
+        let Some(token) =
+            page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MAX_LISTED_POLICIES)
+        else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
             foreign.others = foreign.others.saturating_add(unread.unwrap_or_default());
             return Ok(Listed { foreign, altered });

@@ -20,7 +20,8 @@ pub fn ruling(space: &DeveloperSpace, io: &Io, class_name: &str, class: &SpaceCl
     let name = space.name_any();
     let is_recorded = space.status.as_ref().is_some_and(|status| status.namespace.is_some());
     // A namespace that was created and not recorded yet, or that an administrator hands over.
-    let is_there = || io.store.namespace(&name).is_some_and(|namespace| ownership(space, &namespace) != Ownership::Foreign);
+    let is_there =
+        || io.store.namespace(&name).is_some_and(|namespace| ownership(space, &namespace) != Ownership::Foreign);
     let around = Surroundings {
         now,
         protected: &io.protected,
@@ -32,10 +33,16 @@ pub fn ruling(space: &DeveloperSpace, io: &Io, class_name: &str, class: &SpaceCl
 }
 
 /// The rules that the space does not comply with under `class`, the spec in force of that name.
-pub(crate) fn broken_rules(space: &DeveloperSpace, io: &Io, class_name: &str, class: Option<&SpaceClassSpec>) -> Vec<Rule> {
+pub(crate) fn broken_rules(
+    space: &DeveloperSpace,
+    io: &Io,
+    class_name: &str,
+    class: Option<&SpaceClassSpec>,
+) -> Vec<Rule> {
     let name = space.name_any();
     let reservation = io.store.reserved.by(&name, &space.spec.owner);
     let rules = class.and_then(|class| class.names.as_ref());
-    let is_refused = check_name(&name, &io.protected).is_err() || objection(&name, class_name, rules, reservation.as_ref()).is_some();
+    let is_refused = check_name(&name, &io.protected).is_err()
+        || objection(&name, class_name, rules, reservation.as_ref()).is_some();
     noncompliance::broken(space, class, is_refused)
 }

@@ -39,8 +39,9 @@ pub fn observe(space: &DeveloperSpace, io: &Io) -> Observed {
     let wanted = class_name(space, &io.store);
     let standing = standing(space);
     let class_name = standing.as_ref().map(|standing| standing.class_name.clone()).or_else(|| wanted.clone());
-    let is_wanted =
-        standing.as_ref().is_none_or(|standing| standing.owner == space.spec.owner && Some(&standing.class_name) == wanted.as_ref());
+    let is_wanted = standing
+        .as_ref()
+        .is_none_or(|standing| standing.owner == space.spec.owner && Some(&standing.class_name) == wanted.as_ref());
     observe_in(space, io, Place { wanted, class_name, standing, is_wanted })
 }
 
@@ -74,12 +75,14 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let accepted = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
     let held = class.as_ref().and_then(|class| held(space, io, class, is_wanted, (&accepted, now)));
     let (is_seal_held, outlook) = (held.is_some(), held.unwrap_or(accepted));
-    let candidate = namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
+    let candidate =
+        namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let in_force = standing.as_ref().map_or_else(InForceStatus::default, |standing| InForceStatus {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
-        // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay authoritative.
+        // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay
+        // authoritative.
         terms: spec.filter(|_| is_accepted || has_terms(space)).map(|spec| terms(space, spec, is_accepted)),
     });
     let children = io.store.children(&name);
@@ -104,10 +107,10 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     }
 }
 
-/// The outlook of a space that is due under the spec of `class` that was accepted last, and not under the current one, which was not validated
-/// yet: an administrator may have corrected the lifetime while no operator ran. `None` for any other space. A lifetime that cannot be read is
-/// certain to be refused, and changes nothing. A spec that may be refused for another reason holds the seal back until then, because the
-/// deletion cannot be undone.
+/// The outlook of a space that is due under the spec of `class` that was accepted last, and not under the current one,
+/// which was not validated yet: an administrator may have corrected the lifetime while no operator ran. `None` for any
+/// other space. A lifetime that cannot be read is certain to be refused, and changes nothing. A spec that may be
+/// refused for another reason holds the seal back until then, because the deletion cannot be undone.
 fn held(
     space: &DeveloperSpace,
     io: &Io,
@@ -129,8 +132,8 @@ fn missing_class(wanted: Option<&str>, store: &Store) -> MissingClass {
     MissingClass { is_unreadable: wanted.is_some_and(|name| store.is_unreadable_class(name)), known }
 }
 
-/// Returns true if the space had its namespace before the name was protected, and is alive: it keeps the namespace, which is not deleted when the
-/// space expires.
+/// Returns true if the space had its namespace before the name was protected, and is alive: it keeps the namespace,
+/// which is not deleted when the space expires.
 fn keeps(space: &DeveloperSpace, namespace: &SeenNamespace, stage: Stage) -> bool {
     let is_recorded = recorded_namespace(space).is_some_and(|recorded| namespace.uid == *recorded.uid);
     is_recorded && is_live(space) && stage != Stage::Due
@@ -140,8 +143,9 @@ fn has_terms(space: &DeveloperSpace) -> bool {
     space.status.as_ref().is_some_and(|status| status.terms.is_some())
 }
 
-/// The class that a space names, or else the default class. While several classes are annotated as the default, a space keeps its own: a copy of a
-/// class, with its annotations, moves no space. A space also keeps a class that no longer exists, and its own class while there is no default.
+/// The class that a space names, or else the default class. While several classes are annotated as the default, a space
+/// keeps its own: a copy of a class, with its annotations, moves no space. A space also keeps a class that no longer
+/// exists, and its own class while there is no default.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
     let kept = || had().filter(|had| store.is_default_class(had) || !store.class_names().contains(had));
@@ -156,8 +160,7 @@ mod tests {
     use crate::api::names::ANNOTATION_DEFAULT_CLASS;
 
     fn object<T: serde::de::DeserializeOwned>(kind: &str, metadata: &Value, spec: &Value, status: &Value) -> T {
-        let object =
-            json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, "status": status});
+        let object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, "status": status});
         serde_json::from_value(object).unwrap()
     }
 
@@ -166,18 +169,35 @@ mod tests {
         let store = Store::default();
         let space = |class: Option<&str>| -> DeveloperSpace {
             let spec = json!({"owner": {"kind": "User", "name": "alice@example.com"}, "className": class});
-            object("DeveloperSpace", &json!({"name": "alice-payments"}), &spec, &json!({"className": "small", "conditions": []}))
+            object(
+                "DeveloperSpace",
+                &json!({"name": "alice-payments"}),
+                &spec,
+                &json!({"className": "small", "conditions": []}),
+            )
         };
-        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "without a default it keeps what it has");
+        assert_eq!(
+            class_name(&space(None), &store).as_deref(),
+            Some("small"),
+            "without a default it keeps what it has"
+        );
         store.put_class(object("SpaceClass", &json!({"name": "small"}), &json!({}), &json!({})));
         let metadata = json!({"name": "standard", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
         store.put_class(object("SpaceClass", &metadata, &json!({}), &json!({})));
         assert_eq!(class_name(&space(None), &store).as_deref(), Some("standard"));
         let copied = json!({"name": "small", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
         store.put_class(object("SpaceClass", &copied, &json!({}), &json!({})));
-        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "of two defaults it keeps the one that it has");
+        assert_eq!(
+            class_name(&space(None), &store).as_deref(),
+            Some("small"),
+            "of two defaults it keeps the one that it has"
+        );
         assert_eq!(class_name(&space(Some("large")), &store).as_deref(), Some("large"));
         store.remove_class("small");
-        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "a class that is deleted moves no space");
+        assert_eq!(
+            class_name(&space(None), &store).as_deref(),
+            Some("small"),
+            "a class that is deleted moves no space"
+        );
     }
 }

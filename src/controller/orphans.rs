@@ -1,6 +1,8 @@
-//! Reports namespaces that were created for a space that no longer exists: the metric counts them, and the log names each one once.
+//! Reports namespaces that were created for a space that no longer exists: the metric counts them, and the log names
+//! each one once.
 //!
-//! Reads the caches of the watches. Such a namespace is left unchanged, except one that was just created for a space that was deleted at the same time.
+//! Reads the caches of the watches. Such a namespace is left unchanged, except one that was just created for a space
+//! that was deleted at the same time.
 
 use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::Duration};
 
@@ -38,12 +40,19 @@ pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
 }
 
 /// The orphans, with their names.
-fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Store<CachedSpace>) -> Vec<(String, SeenNamespace)> {
+fn find(
+    store: &Store,
+    protected: &ProtectedNamespaces,
+    spaces: &reflector::Store<CachedSpace>,
+) -> Vec<(String, SeenNamespace)> {
     let of_name = |name: &str| spaces.get(&ObjectRef::new(name));
-    // Nearly every namespace was created for the space of its name: the UIDs of all spaces are needed only for the others.
+    // Nearly every namespace was created for the space of its name: the UIDs of all spaces are needed only for the
+    // others.
     let uids = LazyCell::new(|| spaces.state().iter().map(|space| space.kept.uid.clone()).collect::<HashSet<Uid>>());
-    let exists = |name: &str, uid: &Uid| of_name(name).is_some_and(|space| space.kept.uid == *uid) || uids.contains(uid);
-    let is_left = |name: &str, seen: &SeenNamespace| !protected.contains(name) && is_orphan(seen, None, |uid| exists(name, uid));
+    let exists =
+        |name: &str, uid: &Uid| of_name(name).is_some_and(|space| space.kept.uid == *uid) || uids.contains(uid);
+    let is_left =
+        |name: &str, seen: &SeenNamespace| !protected.contains(name) && is_orphan(seen, None, |uid| exists(name, uid));
     let mut found = store.namespaces_where(is_left);
     found.retain(|(name, seen)| match of_name(name).map(|space| space.unpack()) {
         None => true,
@@ -54,7 +63,8 @@ fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Stor
     found
 }
 
-/// The name and the message of each orphan that is not `known`. Afterwards `known` contains exactly the UIDs of these orphans.
+/// The name and the message of each orphan that is not `known`. Afterwards `known` contains exactly the UIDs of these
+/// orphans.
 fn first_seen<'a>(orphans: &'a [(String, SeenNamespace)], known: &mut HashSet<Uid>) -> Vec<(&'a str, String)> {
     let before = std::mem::replace(known, orphans.iter().map(|(_, seen)| seen.uid.clone()).collect());
     let new = orphans.iter().filter(|(_, seen)| !before.contains(&seen.uid));
@@ -122,20 +132,25 @@ mod tests {
     #[test]
     fn an_orphan_is_named_when_it_is_first_seen() {
         let orphan = |name: &str| {
-            let seen: SeenNamespace =
-                SeenNamespace { uid: format!("uid-of-{name}").as_str().into(), claim: Some("lost".into()), ..SeenNamespace::default() };
+            let seen: SeenNamespace = SeenNamespace {
+                uid: format!("uid-of-{name}").as_str().into(),
+                claim: Some("lost".into()),
+                ..SeenNamespace::default()
+            };
             (name.to_owned(), seen)
         };
         let (fen, moor) = (orphan("fen-lab"), orphan("moor-lab"));
         let mut known = HashSet::new();
-        let sentence = |(name, seen): &(String, SeenNamespace)| (name.clone(), format!("namespace {name} {}", advice(name, seen)));
+        let sentence =
+            |(name, seen): &(String, SeenNamespace)| (name.clone(), format!("namespace {name} {}", advice(name, seen)));
         for (orphans, named) in [
             (vec![fen.clone()], vec![sentence(&fen)]),
             (vec![fen.clone(), moor.clone()], vec![sentence(&moor)]),
             (vec![fen.clone(), moor], vec![]),
             (vec![fen], vec![]),
         ] {
-            let seen: Vec<_> = first_seen(&orphans, &mut known).into_iter().map(|(name, said)| (name.to_owned(), said)).collect();
+            let seen: Vec<_> =
+                first_seen(&orphans, &mut known).into_iter().map(|(name, said)| (name.to_owned(), said)).collect();
             assert_eq!(seen, named);
         }
     }

@@ -39,8 +39,8 @@ impl<'a> Outcome<'a> {
         Self { space, observed, report: None, error: None, admitted: None, next }
     }
 
-    /// Writes the report, and then releases the place that the space had before it was admitted to another class or for another owner. A space whose
-    /// deletion is complete needs no report.
+    /// Writes the report, and then releases the place that the space had before it was admitted to another class or for
+    /// another owner. A space whose deletion is complete needs no report.
     pub async fn report(&mut self, ctx: &Context) -> Result<(), Failure> {
         if let Some(content) = self.report.take() {
             let admitted = self.admitted.take();

@@ -1,4 +1,5 @@
-//! Provisions a space: finalizer, namespace, children. While its spec is refused, removes the access and the resources that it may no longer have.
+//! Provisions a space: finalizer, namespace, children. While its spec is refused, removes the access and the resources
+//! that it may no longer have.
 //!
 //! A namespace that does not belong to the space is never written to.
 
@@ -74,24 +75,33 @@ pub async fn provision(
             }
             cut(ctx, &name, Allowed { children, resolved }).await?;
         }
-        return Ok(Provisioned::reported(space.clone(), StatusReport::new(ready(space, resolved), observed.namespace_ref(space))));
+        return Ok(Provisioned::reported(
+            space.clone(),
+            StatusReport::new(ready(space, resolved), observed.namespace_ref(space)),
+        ));
     }
     let (space, settled) = match Box::pin(hold(ctx, space, observed, metadata)).await {
         Ok(held) => held,
-        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, Allowed { children, resolved }, error)).await),
+        Err(error) => {
+            return Err(Box::pin(take_away(ctx, space, observed, Allowed { children, resolved }, error)).await);
+        }
     };
     let Some((namespace, note)) = settled else {
         let seen = ctx.io.store.namespace(&name).unwrap_or_default();
         return Ok(Provisioned::reported(space.clone(), in_the_way(&space, &seen)));
     };
-    let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.io.store.foreign_policies(&name))).flatten();
+    let breach = resolved
+        .network
+        .enforced
+        .then(|| breach(&resolved.class_name, &name, &ctx.io.store.foreign_policies(&name)))
+        .flatten();
     let grant = if breach.is_some() { Grant::NoNewcomers } else { grant };
     let missing = ctx.io.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::hold(&mut children, &ctx.io.store.children(&name), &missing);
     // In a namespace that had all children, a missing one may be a sign that another namespace has the name.
     let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
-    let unconfirmed =
-        (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some(Unconfirmed { space: &space, namespace: &namespace });
+    let unconfirmed = (was_ready && observed.namespace.as_ref() == Some(&namespace))
+        .then_some(Unconfirmed { space: &space, namespace: &namespace });
     let progress = children::children(ctx, &name, &children, grant, unconfirmed).await?;
     // A change of the namespace is reported at once, so that its UID is recorded.
     let hold = quota_wait::hold(&ctx.io, &name, progress, observed.now).filter(|_| note.is_none());
@@ -111,7 +121,8 @@ struct Allowed<'a> {
     resolved: &'a Resolved,
 }
 
-/// Removes the access and the resources that are not `allowed`. An existing binding keeps its ClusterRole while the one of the class is missing.
+/// Removes the access and the resources that are not `allowed`. An existing binding keeps its ClusterRole while the one
+/// of the class is missing.
 async fn cut(ctx: &Context, name: &str, allowed: Allowed<'_>) -> Result<(), Error> {
     let Allowed { mut children, resolved } = allowed;
     let missing = ctx.io.store.missing_of(missing_roles::used(&resolved.roles));
@@ -119,9 +130,16 @@ async fn cut(ctx: &Context, name: &str, allowed: Allowed<'_>) -> Result<(), Erro
     children::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
 }
 
-/// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.
-/// Nothing is removed after a conflict, or if the space or the namespace no longer exists: the namespace of that name may be another one.
-async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, allowed: Allowed<'_>, error: Error) -> Error {
+/// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its
+/// namespace. Returns the error. Nothing is removed after a conflict, or if the space or the namespace no longer
+/// exists: the namespace of that name may be another one.
+async fn take_away(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    allowed: Allowed<'_>,
+    error: Error,
+) -> Error {
     if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
         && let Err(second) = cut(ctx, &space.name_any(), allowed).await
@@ -135,8 +153,8 @@ async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, a
     error
 }
 
-/// Keeps the expiry in the namespace's annotation, and the mark of a class with enforced isolation that the space wants, while there is no class in force
-/// that defines the other metadata.
+/// Keeps the expiry in the namespace's annotation, and the mark of a class with enforced isolation that the space
+/// wants, while there is no class in force that defines the other metadata.
 pub(crate) async fn follow_expiry(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
     if observed.wants_isolation() {
@@ -161,7 +179,12 @@ async fn hold(
 }
 
 /// Creates, adopts or repairs the namespace of the space. Returns `None` if another client created one in the meantime.
-async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, metadata: NamespaceMetadata) -> Result<Settled, Error> {
+async fn settle(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    metadata: NamespaceMetadata,
+) -> Result<Settled, Error> {
     let Some(seen) = &observed.namespace else {
         let made = namespace::create(ctx, space, metadata.granted()).await?;
         return Ok(made.map(|namespace| {
@@ -199,7 +222,10 @@ fn obstacle(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Option<Stat
 /// The result for a space that is ready, with the changes that its spec needs nevertheless.
 fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Readiness {
     let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
-    Readiness::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
+    Readiness::new(
+        Reason::Provisioned,
+        resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")),
+    )
 }
 
 /// The report for a namespace that has the name and does not belong to the space. It is not changed.
@@ -207,10 +233,14 @@ fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> StatusReport {
     StatusReport::new(Readiness::new(Reason::NamespaceConflict, conflict(space, seen)), None)
 }
 
-/// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
+/// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer
+/// exists.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> StatusReport {
     let name = space.name_any();
-    let message = format!("namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}", because(blocked));
+    let message = format!(
+        "namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}",
+        because(blocked)
+    );
     StatusReport::new(Readiness::new(Reason::NamespaceTerminating, message), observed.namespace_ref(space))
 }
 
@@ -249,7 +279,8 @@ pub(crate) async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<
         async move { api.patch(&name, &patch_params(), &patch).await }
     };
     let answer = write_space(io, &space.metadata, send).await;
-    let WithoutManagedFields(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
+    let WithoutManagedFields(written) =
+        answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
     io.attempts.record_write(&name, version(&written.metadata));
     Ok(written)
 }

@@ -34,12 +34,14 @@ use crate::{
     },
 };
 
-/// The number of reconciles that may be under way for each worker slot, including those that wait for one. A slot may begin another call that hangs
-/// every two seconds, and each such call ends after ten seconds: at most five calls hang at a time, which leaves room for others. The number is not
-/// much larger, since kube's runner polls all reconciles under way whenever one of them is done.
+/// The number of reconciles that may be under way for each worker slot, including those that wait for one. A slot may
+/// begin another call that hangs every two seconds, and each such call ends after ten seconds: at most five calls hang
+/// at a time, which leaves room for others. The number is not much larger, since kube's runner polls all reconciles
+/// under way whenever one of them is done.
 const RECONCILES_PER_SLOT: u16 = 8;
 
-/// Runs the controller until `stop` resolves; running reconciles are finished. All objects are listed again once in each `period`.
+/// Runs the controller until `stop` resolves; running reconciles are finished. All objects are listed again once in
+/// each `period`.
 pub async fn run(
     ctx: Arc<Context>,
     requeued: BoxStream<'static, String>,
@@ -58,7 +60,8 @@ pub async fn run(
         spawn_stream(watches::children(client, &ctx.io.store, &relist)),
         requeued,
     ]);
-    let named = names.map(|name| ObjectRef::<CachedSpace>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
+    let named =
+        names.map(|name| ObjectRef::<CachedSpace>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (validator, validation) = ClassValidator::new(ctx.clone(), reader.clone());
     let reserving = (ctx.clone(), reader.clone());
     let by_class = watches::classes(client, ctx.io.store.clone(), relist)
@@ -69,7 +72,8 @@ pub async fn run(
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let restored = restore_places(ctx.clone(), reader.clone());
     let orphans = orphans::report(ctx.clone(), reader.clone());
-    let _helpers = [tokio::spawn(validation), tokio::spawn(restored), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
+    let _helpers =
+        [tokio::spawn(validation), tokio::spawn(restored), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
     let expiries = spawn_scoped(expiry_worker::run(ctx.clone(), reader.clone(), stop.clone()));
     let reported = ctx.clone();
@@ -87,7 +91,8 @@ pub async fn run(
     futures::future::join(queue, expiries).await;
 }
 
-/// Requeues, after a change of a class, the spaces whose names or keys may be validated differently because of the namespaces that all classes admit.
+/// Requeues, after a change of a class, the spaces whose names or keys may be validated differently because of the
+/// namespaces that all classes admit.
 fn requeue_freed(ctx: &Context, spaces: &reflector::Store<CachedSpace>) {
     let names = match ctx.io.store.reserved.read_classes(&ctx.io.store.classes()) {
         Freed::Names(names) => names,
@@ -96,7 +101,10 @@ fn requeue_freed(ctx: &Context, spaces: &reflector::Store<CachedSpace>) {
     requeue_all(ctx, names);
 }
 
-fn log(ctx: &Context, result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
+fn log(
+    ctx: &Context,
+    result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error, kube::runtime::watcher::Error>>,
+) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space))
@@ -106,7 +114,11 @@ fn log(ctx: &Context, result: &Result<(ObjectRef<CachedSpace>, Action), controll
         }
         Err(controller::Error::ReconcilerFailed(error, space)) => {
             if is_logged(ctx, &space.name, error) {
-                tracing::warn!(space = space.name, error = error.sentence(), "failed to reconcile a DeveloperSpace; retrying");
+                tracing::warn!(
+                    space = space.name,
+                    error = error.sentence(),
+                    "failed to reconcile a DeveloperSpace; retrying"
+                );
             }
         }
         Err(controller::Error::ObjectNotFound(_)) => {}

@@ -1,8 +1,8 @@
 //! Races for the writes on which the end of a space depends: the seal, a due warning, and the record of a notice.
 //!
-//! Each of these writes has the resourceVersion of its decision as a precondition, so that no renewal is lost. Any other write of the space makes
-//! it fail, and an owner may write the metadata of the space as often as the API server allows. The decision is made again at once, so that such
-//! writes delay no end.
+//! Each of these writes has the resourceVersion of its decision as a precondition, so that no renewal is lost. Any
+//! other write of the space makes it fail, and an owner may write the metadata of the space as often as the API server
+//! allows. The decision is made again at once, so that such writes delay no end.
 
 use kube::{ResourceExt, runtime::controller::Action};
 
@@ -19,7 +19,8 @@ use crate::{
     runtime::error::Error,
 };
 
-/// Reconciles `space`. After a lost race for a write on which its end depends, the reconcile is repeated with the latest version of the space.
+/// Reconciles `space`. After a lost race for a write on which its end depends, the reconcile is repeated with the
+/// latest version of the space.
 pub(crate) async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
     let (mut latest, mut attempts) = (None::<Box<DeveloperSpace>>, 0);
     loop {
@@ -38,7 +39,12 @@ pub(crate) async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Contex
 }
 
 /// Returns the latest version of `space` if the failed step is to be decided again, and otherwise the failure.
-async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, attempts: u32) -> Result<DeveloperSpace, Failure> {
+async fn read_after(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    failure: Failure,
+    attempts: u32,
+) -> Result<DeveloperSpace, Failure> {
     if !failure.error.is_lost_race() || !is_for_the_end(space, ctx) {
         return Err(failure);
     }

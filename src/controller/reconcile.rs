@@ -1,7 +1,8 @@
 //! The reconcile of one space, as a pipeline: observe → decide → act → report → requeue.
 //!
-//! `worker.rs` calls it in a worker slot, and `race.rs` calls it again after a lost race. The status is written in two other places: the seal of an
-//! expired space is itself a write of the status and precedes the DELETE (`expire.rs`), and a failure is reported after the pipeline (`retry.rs`).
+//! `worker.rs` calls it in a worker slot, and `race.rs` calls it again after a lost race. The status is written in two
+//! other places: the seal of an expired space is itself a write of the status and precedes the DELETE (`expire.rs`),
+//! and a failure is reported after the pipeline (`retry.rs`).
 
 use std::{borrow::Cow, time::Duration};
 
@@ -29,7 +30,8 @@ use crate::{
     runtime::watchdog::space_key,
 };
 
-/// The requeue interval of a space that yields to expired spaces. It is long enough that thousands of such spaces cost little.
+/// The requeue interval of a space that yields to expired spaces. It is long enough that thousands of such spaces cost
+/// little.
 const DEFERRED_REQUEUE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reconciles this version of `space`.
@@ -63,11 +65,17 @@ fn track(space: &DeveloperSpace, observed: &Observed, ctx: &Context) {
             }
         }
     }
-    let broken = broken_rules(space, &ctx.io, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
+    let broken =
+        broken_rules(space, &ctx.io, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
     ctx.io.metrics.noncompliant.record(space_key(space), broken);
 }
 
-async fn act<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, plan: Plan) -> Result<Outcome<'a>, Failure> {
+async fn act<'a>(
+    ctx: &Context,
+    space: &'a DeveloperSpace,
+    observed: Observed,
+    plan: Plan,
+) -> Result<Outcome<'a>, Failure> {
     match plan {
         Plan::Finalize(step) => finalize_or_expire(ctx, space, observed, step).await,
         Plan::Expire(step) => expire(ctx, space, observed, step).await,

@@ -1,4 +1,5 @@
-//! The refusal of a spec: the space keeps its class and owner, and loses the access and the resources that it may no longer have.
+//! The refusal of a spec: the space keeps its class and owner, and loses the access and the resources that it may no
+//! longer have.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -26,7 +27,8 @@ use crate::{
 pub struct Refused {
     /// The refusal.
     pub refusal: SpecRefusal,
-    /// Resources that only the class limits to which the space asks to be moved. They are added to the quota, which counts them first.
+    /// Resources that only the class limits to which the space asks to be moved. They are added to the quota, which
+    /// counts them first.
     pub to_count: BTreeSet<String>,
     /// The time at which the space is reconciled again without an event.
     pub recheck_at: Option<DateTime<Utc>>,
@@ -38,7 +40,8 @@ impl From<SpecRefusal> for Refused {
     }
 }
 
-/// Carries out the removals of a refused spec. Deletes a space that waits beyond the number of spaces that may wait for a place.
+/// Carries out the removals of a refused spec. Deletes a space that waits beyond the number of spaces that may wait for
+/// a place.
 pub async fn refuse<'a>(
     ctx: &Context,
     space: &'a DeveloperSpace,
@@ -57,7 +60,8 @@ pub async fn refuse<'a>(
         }
         observed.wakes_by(deletion);
     }
-    // A client that replaces the whole object drops the finalizer. Without the finalizer, a deletion would leave the namespace behind.
+    // A client that replaces the whole object drops the finalizer. Without the finalizer, a deletion would leave the
+    // namespace behind.
     let held: Result<Cow<'a, DeveloperSpace>, Error> = match observed.own_namespace() {
         Some(_) => ensure_finalizer(&ctx.io, space).await.map(Cow::Owned),
         None => Ok(Cow::Borrowed(space)),

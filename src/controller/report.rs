@@ -45,8 +45,14 @@ impl StatusReport {
     }
 }
 
-/// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the space after the write.
-pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
+/// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the
+/// space after the write.
+pub async fn report(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    report: StatusReport,
+) -> Result<DeveloperSpace, Error> {
     let StatusReport { readiness, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
     // A namespace with a protected name outlives a live space, which has recorded it already.
@@ -87,20 +93,25 @@ const MAX_DECODER_ERROR_BYTES: usize = 1_024;
 /// Writes the error to the status of a stored object that cannot be read. Other objects are not affected.
 pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
-    let api: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(io.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
+    let api: Api<WithoutManagedFields<DynamicObject>> =
+        Api::all_with(io.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     let error = shorten(&broken.error, MAX_DECODER_ERROR_BYTES);
-    let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then");
+    let message = format!(
+        "the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then"
+    );
     let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let says =
-        |condition: &Value| condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str();
+    let says = |condition: &Value| {
+        condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str()
+    };
     if conditions.iter().any(says) {
         return Ok(());
     }
     let now = Value::from(crate::api::time::rfc3339(io.clock.now()));
     let condition = |(type_, status): (&str, &str)| {
-        let is_time =
-            |old: &&Value| old["lastTransitionTime"].as_str().is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().is_ok());
+        let is_time = |old: &&Value| {
+            old["lastTransitionTime"].as_str().is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().is_ok())
+        };
         let same = conditions.iter().find(|old| old["type"] == type_ && old["status"] == status).filter(is_time);
         json!({
             "type": type_, "status": status, "reason": Reason::InvalidSpec.as_str(), "message": message,
@@ -108,7 +119,10 @@ pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
         })
     };
     let written_types = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
-    let kept = conditions.iter().filter(|condition| written_types.iter().all(|(type_, _)| condition["type"] != *type_)).cloned();
+    let kept = conditions
+        .iter()
+        .filter(|condition| written_types.iter().all(|(type_, _)| condition["type"] != *type_))
+        .cloned();
     let conditions: Vec<Value> = kept.chain(written_types.map(condition)).collect();
     let status = json!({"observedGeneration": live.metadata.generation, "conditions": conditions});
     let send = |resource_version: Option<String>| {

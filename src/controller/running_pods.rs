@@ -1,5 +1,6 @@
-//! Checks the running pods of a space before it is admitted to another class. Pod Security admission validates pods when they are created. For
-//! running pods the API server only returns warnings when the level of their namespace is raised, and it does so in a dry run too, see
+//! Checks the running pods of a space before it is admitted to another class. Pod Security admission validates pods
+//! when they are created. For running pods the API server only returns warnings when the level of their namespace is
+//! raised, and it does so in a dry run too, see
 //! <https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-namespace-labels/>.
 
 use kube::ResourceExt;

@@ -7,11 +7,12 @@ use kube::runtime::controller::Action;
 
 use crate::desired::{expiry::Step, plan::Observed};
 
-/// The longest interval: the wall clock is read again at least this often, since it may be stepped and timers may not follow.
+/// The longest interval: the wall clock is read again at least this often, since it may be stepped and timers may not
+/// follow.
 const MAX_REQUEUE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The requeue interval while an object is being deleted, for an event that is lost. It is long enough that thousands of spaces that expire at
-/// once are not reconciled over and over.
+/// The requeue interval while an object is being deleted, for an event that is lost. It is long enough that thousands
+/// of spaces that expire at once are not reconciled over and over.
 pub(crate) const TERMINATING_REQUEUE_INTERVAL: Duration = Duration::from_secs(120);
 
 /// The time of the next reconcile. An event of an object of the space triggers one earlier.
@@ -19,7 +20,8 @@ pub(crate) const TERMINATING_REQUEUE_INTERVAL: Duration = Duration::from_secs(12
 pub enum Next {
     /// The next time at which the state changes without an event after that step.
     After(Step),
-    /// The next time at which the state of a live space changes without an event, but not later than after that interval.
+    /// The next time at which the state of a live space changes without an event, but not later than after that
+    /// interval.
     Within(Duration),
     /// The same for a space that is being deleted.
     WhileTerminating,

@@ -1,8 +1,10 @@
-//! Sends the writes to a space. If a write does not fit, the managed fields of the space are removed, and the write is sent once more.
+//! Sends the writes to a space. If a write does not fit, the managed fields of the space are removed, and the write is
+//! sent once more.
 //!
-//! The owner of a space can add managed fields until etcd refuses every larger version of it, since no policy can limit them. The space would then get
-//! neither a warning nor the seal, and would never end. All other fields that an owner can write are limited, see docs/security.md, so that a space
-//! without managed fields has room for each write of the operator.
+//! The owner of a space can add managed fields until etcd refuses every larger version of it, since no policy can limit
+//! them. The space would then get neither a warning nor the seal, and would never end. All other fields that an owner
+//! can write are limited, see docs/security.md, so that a space without managed fields has room for each write of the
+//! operator.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Patch;
@@ -14,11 +16,17 @@ use crate::{
     runtime::{error::is_refused_for_size, write_params::patch_params},
 };
 
-/// Sends a write to the space with the metadata `seen`. `send` sends the request with that resourceVersion as its precondition.
+/// Sends a write to the space with the metadata `seen`. `send` sends the request with that resourceVersion as its
+/// precondition.
 ///
-/// A second request is based on the same decision: the removal has the resourceVersion of `seen` as its precondition, and changes nothing else. If
-/// another client writes the space in between, the removal or the second request conflicts, as the first one would have.
-pub(crate) async fn write_space<T, F>(io: &Io, seen: &ObjectMeta, send: impl Fn(Option<String>) -> F) -> Result<T, kube::Error>
+/// A second request is based on the same decision: the removal has the resourceVersion of `seen` as its precondition,
+/// and changes nothing else. If another client writes the space in between, the removal or the second request
+/// conflicts, as the first one would have.
+pub(crate) async fn write_space<T, F>(
+    io: &Io,
+    seen: &ObjectMeta,
+    send: impl Fn(Option<String>) -> F,
+) -> Result<T, kube::Error>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
@@ -34,7 +42,8 @@ where
     }
 }
 
-/// Removes the managed fields, and returns the resourceVersion afterwards. A list with one empty entry removes them, except in a write to the status:
+/// Removes the managed fields, and returns the resourceVersion afterwards. A list with one empty entry removes them,
+/// except in a write to the status:
 /// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>
 async fn remove_managed_fields(io: &Io, seen: &ObjectMeta) -> Result<Option<String>, kube::Error> {
     let name = seen.name.as_deref().unwrap_or_default();
@@ -42,6 +51,9 @@ async fn remove_managed_fields(io: &Io, seen: &ObjectMeta) -> Result<Option<Stri
     // The rest of the space may be impossible to decode.
     let emptied = io.spaces().patch_metadata(name, &patch_params(), &Patch::Merge(patch)).await?.metadata;
     io.attempts.record_write(name, version(&emptied));
-    tracing::info!(space = name, "removed the managed fields of a DeveloperSpace, because a write exceeded the size limit of an object");
+    tracing::info!(
+        space = name,
+        "removed the managed fields of a DeveloperSpace, because a write exceeded the size limit of an object"
+    );
     Ok(emptied.resource_version)
 }

@@ -1,11 +1,13 @@
 //! Deletes a namespace that was created for a space that the API server deleted at the same time.
 //!
-//! The API server can lose a finalizer that is added while it handles a DELETE. A DELETE that finds no finalizer retries after a conflict, and then compares
-//! the UID and the resourceVersion only (`Store.Delete` in `k8s.io/apiserver/pkg/registry/generic/registry`, `conditionalDelete` in `pkg/storage/etcd3`). The
-//! operator has added the finalizer by then, and creates the namespace of a space that no longer exists.
+//! The API server can lose a finalizer that is added while it handles a DELETE. A DELETE that finds no finalizer
+//! retries after a conflict, and then compares the UID and the resourceVersion only (`Store.Delete` in
+//! `k8s.io/apiserver/pkg/registry/generic/registry`, `conditionalDelete` in `pkg/storage/etcd3`). The operator has
+//! added the finalizer by then, and creates the namespace of a space that no longer exists.
 //!
-//! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted. A status records the namespace within
-//! seconds of its creation, so there is nothing in it that its users need. While the CRD is being deleted, no namespace is deleted.
+//! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted.
+//! A status records the namespace within seconds of its creation, so there is nothing in it that its users need. While
+//! the CRD is being deleted, no namespace is deleted.
 
 use super::{context::Context, io::Io, namespace};
 use crate::{
@@ -14,7 +16,8 @@ use crate::{
     runtime::error::Error,
 };
 
-/// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
+/// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other
+/// ones.
 pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
     ctx.io.creations.forget_old();
     if ctx.io.installed.has_problem() {
@@ -22,8 +25,10 @@ pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec
     }
     let mut others = Vec::new();
     for (name, seen) in orphans {
-        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.io.creations.contains(space, &name));
-        let is_deleted = is_candidate && delete_one(&ctx.io, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
+        let is_candidate =
+            seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.io.creations.contains(space, &name));
+        let is_deleted =
+            is_candidate && delete_one(&ctx.io, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
         if !is_deleted {
             others.push((name, seen));
         }
@@ -32,16 +37,23 @@ pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec
 }
 
 fn failed(name: &str, error: &Error) -> bool {
-    tracing::warn!(namespace = name, error = error.sentence(), "failed to delete the namespace of a space that no longer exists; retrying");
+    tracing::warn!(
+        namespace = name,
+        error = error.sentence(),
+        "failed to delete the namespace of a space that no longer exists; retrying"
+    );
     false
 }
 
-/// Deletes the namespace, unless the API server has the space for which it was created, or a space that records it: the caches may be behind.
+/// Deletes the namespace, unless the API server has the space for which it was created, or a space that records it: the
+/// caches may be behind.
 async fn delete_one(io: &Io, name: &str, seen: &SeenNamespace) -> Result<bool, Error> {
     let found = io.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     if let Some(space) = found {
         let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-        if seen.claim == Some(Uid::from_metadata(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
+        if seen.claim == Some(Uid::from_metadata(&space.metadata))
+            || recorded.is_some_and(|recorded| seen.uid == *recorded.uid)
+        {
             return Ok(false);
         }
     }
@@ -79,9 +91,14 @@ mod tests {
         })
     }
 
-    /// Offers one orphan to [`delete`], while the API server answers with `found` for the space, with `crd` for the CRD, and with `deleted` for the namespace.
-    /// Returns the number of orphans that are left, and the requests.
-    async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), crd: Value, deleted: u16) -> (usize, Vec<Value>) {
+    /// Offers one orphan to [`delete`], while the API server answers with `found` for the space, with `crd` for the
+    /// CRD, and with `deleted` for the namespace. Returns the number of orphans that are left, and the requests.
+    async fn offer(
+        orphan: (String, SeenNamespace),
+        found: (u16, Value),
+        crd: Value,
+        deleted: u16,
+    ) -> (usize, Vec<Value>) {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
         let (client, slots) = (Client::new(service, "default"), WorkerSlots::new(1));
         let (recorder, _) = recorder(client.clone(), slots.clone(), "pod-a");
@@ -104,7 +121,10 @@ mod tests {
                     _ => "InternalError",
                 };
                 let failure = |code: u16| {
-                    (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "reason": reason(code), "code": code}))
+                    (
+                        code,
+                        json!({"kind": "Status", "status": "Failure", "message": "refused", "reason": reason(code), "code": code}),
+                    )
                 };
                 let (code, body) = match head.method.as_str() {
                     "GET" if head.uri.path().starts_with("/apis/apiextensions.k8s.io/") => (200, crd.clone()),
@@ -113,7 +133,9 @@ mod tests {
                     _ if deleted == 200 => (200, json!({"kind": "Status", "status": "Success"})),
                     _ => failure(deleted),
                 };
-                send.send_response(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap());
+                send.send_response(
+                    Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap(),
+                );
             }
             requests
         });

@@ -1,5 +1,5 @@
-//! The resource usage of a namespace, read from the API server before its space is admitted to another class, and the quota that counts the
-//! resources that only that class limits.
+//! The resource usage of a namespace, read from the API server before its space is admitted to another class, and the
+//! quota that counts the resources that only that class limits.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,9 @@ use crate::{
     runtime::error::Error,
 };
 
-/// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It retries a failed count about ten
-/// times within this time, so that a resource that it still has not counted is one that it does not know, such as a kind that is not installed.
+/// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It
+/// retries a failed count about ten times within this time, so that a resource that it still has not counted is one
+/// that it does not know, such as a kind that is not installed.
 const MAX_COUNT_WAIT: TimeDelta = TimeDelta::minutes(2);
 
 const QUOTA: ChildRef<'static> = ChildRef { kind: ChildKind::Quota, name: names::CHILD };
@@ -37,9 +38,15 @@ pub struct UsageComparison {
     pub uncounted: BTreeSet<String>,
 }
 
-/// Compares the usage with the quota of the class of `accepted`. The resources that the class in force does not limit have to be counted first. While
-/// the class in force is missing, these are the resources that the existing quota does not limit.
-pub async fn compare(io: &Io, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<UsageComparison, Error> {
+/// Compares the usage with the quota of the class of `accepted`. The resources that the class in force does not limit
+/// have to be counted first. While the class in force is missing, these are the resources that the existing quota does
+/// not limit.
+pub async fn compare(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    accepted: &AcceptedSpec,
+) -> Result<UsageComparison, Error> {
     let (namespace, class_name, hard) = (space.name_any(), accepted.class_name.as_str(), &accepted.resolved().quota);
     let quota = read(io, &namespace).await?;
     let keys = match &observed.ruling {
@@ -58,7 +65,8 @@ pub async fn compare(io: &Io, space: &DeveloperSpace, observed: &Observed, accep
     Ok(UsageComparison { refusal, uncounted })
 }
 
-/// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
+/// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of
+/// that name waits for.
 fn may_be_counted(io: &Io, space: &DeveloperSpace, observed: &Observed, class_name: &str, unknown: &[String]) -> bool {
     let name = space.name_any();
     if unknown.is_empty() {
@@ -69,15 +77,23 @@ fn may_be_counted(io: &Io, space: &DeveloperSpace, observed: &Observed, class_na
     observed.now - io.attempts.uncounted_since(&name, situation, observed.now) < MAX_COUNT_WAIT
 }
 
-/// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.
-pub async fn count(io: &Io, space: &DeveloperSpace, observed: &Observed, to_count: &BTreeSet<String>) -> Result<(), Error> {
+/// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing
+/// limits stay.
+pub async fn count(
+    io: &Io,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    to_count: &BTreeSet<String>,
+) -> Result<(), Error> {
     let (Some(standing), Some(seen)) = (&observed.standing, observed.own_namespace()) else { return Ok(()) };
     if to_count.is_empty() {
         return Ok(());
     }
     let namespace = space.name_any();
     let quota = read(io, &namespace).await?;
-    let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else { return Ok(()) };
+    let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else {
+        return Ok(());
+    };
     let written = if let Some(quota) = &quota {
         let operations = wanted.repair(&Uid::from_metadata(&quota.metadata), true);
         child_api::patch(&io.client, &namespace, QUOTA, operations).await

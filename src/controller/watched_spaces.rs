@@ -39,8 +39,21 @@ impl SpaceRegisters for Registers {
 }
 
 /// Watches the spaces, see [`watches::spaces`].
-pub fn watched_spaces(ctx: &Context, kept: reflector::store::Writer<CachedSpace>, relist: Relist) -> BoxStream<'static, String> {
-    let registers = Registers { attempts: ctx.io.attempts.clone(), watchdog: ctx.watchdog.clone(), metrics: ctx.io.metrics.clone() };
-    let feed = SpaceFeed { store: ctx.io.store.clone(), owner_limit: ctx.owner_limit.clone(), requeue: ctx.requeue.clone(), registers };
+pub fn watched_spaces(
+    ctx: &Context,
+    kept: reflector::store::Writer<CachedSpace>,
+    relist: Relist,
+) -> BoxStream<'static, String> {
+    let registers = Registers {
+        attempts: ctx.io.attempts.clone(),
+        watchdog: ctx.watchdog.clone(),
+        metrics: ctx.io.metrics.clone(),
+    };
+    let feed = SpaceFeed {
+        store: ctx.io.store.clone(),
+        owner_limit: ctx.owner_limit.clone(),
+        requeue: ctx.requeue.clone(),
+        registers,
+    };
     watches::spaces(&ctx.io.client, feed, kept, relist)
 }

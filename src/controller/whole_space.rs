@@ -13,7 +13,8 @@ use crate::{
     runtime::error::Error,
 };
 
-/// The whole space: from the store, or, if the store has only a part of it, from the API server. `None` if it no longer exists.
+/// The whole space: from the store, or, if the store has only a part of it, from the API server. `None` if it no longer
+/// exists.
 pub(crate) async fn whole(kept: &CachedSpace, ctx: &Context) -> Result<Option<Guarded>, Error> {
     // While the CRDs are incomplete, no space is reconciled, and the part is not used.
     if !kept.kept.is_cut || ctx.io.installed.has_problem() {

@@ -1,4 +1,5 @@
-//! Removes the access and the resources that a space may no longer have, while its spec is refused or its deletion waits.
+//! Removes the access and the resources that a space may no longer have, while its spec is refused or its deletion
+//! waits.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +17,15 @@ use crate::{
     runtime::error::Error,
 };
 
-/// Removes the access that a refused spec no longer names, and the resources that the class in force no longer allows. Nothing new is granted.
-/// The resources `to_count` are added to the quota, which has to count them before the space can move to another class.
-pub async fn withhold(ctx: &Context, space: &DeveloperSpace, observed: &Observed, to_count: &BTreeSet<String>) -> Result<(), Error> {
+/// Removes the access that a refused spec no longer names, and the resources that the class in force no longer allows.
+/// Nothing new is granted. The resources `to_count` are added to the quota, which has to count them before the space
+/// can move to another class.
+pub async fn withhold(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    to_count: &BTreeSet<String>,
+) -> Result<(), Error> {
     if observed.own_namespace().is_none_or(|namespace| namespace.terminating.is_some()) {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! One run of the reconciler for one space: its worker slot, its turn, its deadline, and the states in which nothing is to be done.
+//! One run of the reconciler for one space: its worker slot, its turn, its deadline, and the states in which nothing is
+//! to be done.
 //!
 //! Decides nothing about the space; see [`super::reconcile`].
 
@@ -27,7 +28,8 @@ const STALE_STORE_REQUEUE_INTERVAL: Duration = Duration::from_secs(1);
 /// After this number of consecutive failures, a space shares a few worker slots with other failing spaces.
 const FAILURES_BEFORE_SHARED_SLOTS: u32 = 2;
 
-/// The requeue interval of a failing space while other failing spaces hold all slots for such spaces, and of a space whose end is being reconciled.
+/// The requeue interval of a failing space while other failing spaces hold all slots for such spaces, and of a space
+/// whose end is being reconciled.
 const BUSY_REQUEUE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The largest fraction that is added to a wait.
@@ -41,20 +43,23 @@ pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Resu
     if matches!(permit, Some(None)) {
         return Ok(Action::requeue(BUSY_REQUEUE_INTERVAL));
     }
-    // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for one.
+    // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for
+    // one.
     let work = async { tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run_in_turn(&kept, &ctx))).await };
     let action = ctx.slots.run(work).await.unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
     ctx.io.metrics.count("success");
     Ok(action.unwrap_or(Action::requeue(BUSY_REQUEUE_INTERVAL)))
 }
 
-/// Reconciles a space whose end is due, in a worker slot of its own. Returns false if it could not: another reconcile of the space may be under
-/// way, or the store may be behind a write of the operator.
+/// Reconciles a space whose end is due, in a worker slot of its own. Returns false if it could not: another reconcile
+/// of the space may be under way, or the store may be behind a write of the operator.
 pub async fn reconcile_expiring(kept: &CachedSpace, ctx: &Context) -> Result<bool, Error> {
-    // Ends are known while places under the owner limit are still being registered, and nothing is decided before that is done.
+    // Ends are known while places under the owner limit are still being registered, and nothing is decided before that
+    // is done.
     ctx.io.store.ready().await;
     let name = kept.name_any();
-    // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment, and this copy lacks it.
+    // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment,
+    // and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
     // The copy in the map by name has no resourceVersion: only the packed object has.
     let sealed = ctx.expiry_queue.take_sealed(&name);
@@ -66,7 +71,9 @@ pub async fn reconcile_expiring(kept: &CachedSpace, ctx: &Context) -> Result<boo
             None => return Ok(false),
         }
     }
-    tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run(&space, ctx))).await.unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
+    tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run(&space, ctx)))
+        .await
+        .unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
     ctx.io.metrics.count("success");
     Ok(true)
 }
@@ -77,7 +84,8 @@ async fn run_in_turn(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>
     run(&space, ctx).await.map(Some)
 }
 
-/// Reconciles this version of a space, unless nothing is to be done. Each log line of the reconcile has the name and the UID of the space.
+/// Reconciles this version of a space, unless nothing is to be done. Each log line of the reconcile has the name and
+/// the UID of the space.
 #[tracing::instrument(name = "reconcile", skip_all, fields(space = guarded.meta().name.as_deref(), uid = guarded.meta().uid.as_deref()))]
 async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
     if ctx.io.installed.has_problem() {
@@ -117,19 +125,21 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     Ok(action)
 }
 
-/// Returns true if `error` is to be logged. The end of a space can lose all races in each second, which is logged once a minute.
+/// Returns true if `error` is to be logged. The end of a space can lose all races in each second, which is logged once
+/// a minute.
 pub fn is_logged(ctx: &Context, name: &str, error: &Error) -> bool {
     !matches!(error, Error::Overtaken { .. }) || ctx.io.attempts.log_lost_races(name)
 }
 
-/// Begins the back-off of a space after `error`. Returns the time of its next reconcile, with a jitter, so that reconciles that failed together are not
-/// retried together.
+/// Begins the back-off of a space after `error`. Returns the time of its next reconcile, with a jitter, so that
+/// reconciles that failed together are not retried together.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 pub(crate) fn back_off(space: Arc<CachedSpace>, error: &Error, ctx: Arc<Context>) -> Action {
     let name = space.name_any();
     let failures = ctx.io.attempts.count_failure(&name);
     ctx.io.metrics.count("error");
-    let seed = u64::from(failures) ^ name.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let seed =
+        u64::from(failures) ^ name.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + MAX_JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
     Action::requeue(ctx.io.attempts.begin_back_off(&name, error.retry_after(failures).mul_f64(spread)))
 }

@@ -1,5 +1,5 @@
-//! The namespaces that the network rules of all classes admit by name, and the labels by which they select others. No space may take such a
-//! name or have such a label.
+//! The namespaces that the network rules of all classes admit by name, and the labels by which they select others. No
+//! space may take such a name or have such a label.
 
 use std::collections::BTreeMap;
 
@@ -87,13 +87,20 @@ mod tests {
             {"matchExpressions": [{"key": "example.com/zone", "operator": "Exists"}, {"key": key, "operator": "NotIn", "values": ["attic"]}]},
         ]));
         let all = Admitted::from_classes([("greenhouse", &greenhouse), ("cellar", &cellar)]);
-        for (namespace, by) in [("front-door", Some("cellar")), ("scraper", Some("cellar")), ("attic", None), ("gate", None)] {
+        for (namespace, by) in
+            [("front-door", Some("cellar")), ("scraper", Some("cellar")), ("attic", None), ("gate", None)]
+        {
             assert_eq!(all.admitting(namespace), by, "{namespace}");
         }
-        for (key, by) in [("example.com/role", Some("greenhouse")), ("example.com/zone", Some("cellar")), ("example.com/tier", None)] {
+        for (key, by) in
+            [("example.com/role", Some("greenhouse")), ("example.com/zone", Some("cellar")), ("example.com/tier", None)]
+        {
             assert_eq!(all.selecting(key), by, "{key}");
         }
         assert_eq!(Admitted::from_classes([("cellar", &cellar), ("greenhouse", &greenhouse)]), all);
-        assert_eq!(all.namespaces_beyond(&Admitted::from_classes([("greenhouse", &greenhouse)])).collect::<Vec<_>>(), ["scraper"]);
+        assert_eq!(
+            all.namespaces_beyond(&Admitted::from_classes([("greenhouse", &greenhouse)])).collect::<Vec<_>>(),
+            ["scraper"]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Adoption of a namespace that an administrator hands over: the write, and the values of others that it replaces.
 //!
-//! A Pod Security level is never lowered: the stricter of the level found and the level of the class holds from then on.
+//! A Pod Security level is never lowered: the stricter of the level found and the level of the class holds from then
+//! on.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -11,7 +12,8 @@ use crate::api::{DeveloperSpace, PodSecurity, names};
 /// The write that adopts a namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adoption {
-    /// The merge patch (RFC 7386), refused if the namespace has changed since it was read; `None` if an earlier attempt wrote all of it.
+    /// The merge patch (RFC 7386), refused if the namespace has changed since it was read; `None` if an earlier attempt
+    /// wrote all of it.
     pub patch: Option<Value>,
     /// The labels and annotations of others that it replaces or removes, as a sentence; empty if there are none.
     pub replaced: String,
@@ -36,9 +38,12 @@ pub fn adopt(space: &DeveloperSpace, metadata: NamespaceMetadata, live: &ObjectM
 /// The levels that the namespace had before. An earlier attempt that raised them recorded these.
 fn found(space: &DeveloperSpace, live: &ObjectMeta) -> PodSecurity {
     let annotation = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key));
-    let is_second_try = annotation(names::ANNOTATION_SPACE_UID).is_some_and(|claim| space.metadata.uid.as_ref() == Some(claim));
+    let is_second_try =
+        annotation(names::ANNOTATION_SPACE_UID).is_some_and(|claim| space.metadata.uid.as_ref() == Some(claim));
     if is_second_try {
-        return annotation(names::ANNOTATION_ADOPTED_POD_SECURITY).map(|text| pod_security::from_annotation(text)).unwrap_or_default();
+        return annotation(names::ANNOTATION_ADOPTED_POD_SECURITY)
+            .map(|text| pod_security::from_annotation(text))
+            .unwrap_or_default();
     }
     pod_security::from_labels(live.labels.as_ref())
 }
@@ -120,8 +125,10 @@ mod tests {
     #[test]
     fn adoption_raises_a_looser_level_and_reports_the_change() {
         let found = json!({"pod-security.kubernetes.io/enforce": "privileged"});
-        let security = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
-        let Adoption { patch, replaced } = adopted(&found, &json!({"openshift.io/requester": "omar@example.com", "note": "stays"}));
+        let security =
+            json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
+        let Adoption { patch, replaced } =
+            adopted(&found, &json!({"openshift.io/requester": "omar@example.com", "note": "stays"}));
         assert_eq!(patch.unwrap(), ours(&security, Some("enforce=privileged")));
         assert_eq!(
             replaced,
@@ -131,23 +138,34 @@ mod tests {
 
     #[test]
     fn a_second_attempt_uses_the_levels_that_the_first_one_recorded() {
-        let labels = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
-        let claim =
-            json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/adopted-pod-security": "enforce=privileged"});
+        let labels =
+            json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
+        let claim = json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/adopted-pod-security": "enforce=privileged"});
         let security = adopted(&labels, &claim).patch.unwrap();
-        assert_eq!(security["metadata"]["labels"].get("pod-security.kubernetes.io/enforce"), None, "it is right already");
+        assert_eq!(
+            security["metadata"]["labels"].get("pod-security.kubernetes.io/enforce"),
+            None,
+            "it is right already"
+        );
         assert_eq!(security["metadata"]["annotations"].get("developerspace.dev/adopted-pod-security"), None);
         let unmarked = adopted(&labels, &json!({"developerspace.dev/space-uid": "uid-of-the-space"})).patch.unwrap();
-        assert_eq!(unmarked["metadata"]["annotations"].get("developerspace.dev/adopted-pod-security"), None, "it had no level of its own");
+        assert_eq!(
+            unmarked["metadata"]["annotations"].get("developerspace.dev/adopted-pod-security"),
+            None,
+            "it had no level of its own"
+        );
     }
 
     #[test]
     fn adoption_removes_the_marks_of_a_release() {
-        let marks =
-            json!({"developerspace.dev/released-from": "vault-lab/uid-before", "developerspace.dev/adopt": "vault-lab/uid-of-the-space"});
+        let marks = json!({"developerspace.dev/released-from": "vault-lab/uid-before", "developerspace.dev/adopt": "vault-lab/uid-of-the-space"});
         let patch = adopted(&json!({"developerspace.dev/released": "true"}), &marks).patch.unwrap();
         assert_eq!(patch["metadata"]["labels"]["developerspace.dev/released"], Value::Null);
         assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/released-from"], Value::Null);
-        assert_eq!(patch["metadata"]["annotations"].get("developerspace.dev/adopt"), None, "it stays until the UID is recorded");
+        assert_eq!(
+            patch["metadata"]["annotations"].get("developerspace.dev/adopt"),
+            None,
+            "it stays until the UID is recorded"
+        );
     }
 }

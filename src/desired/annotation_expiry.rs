@@ -1,6 +1,8 @@
-//! Plain namespaces with an annotation that asks for an expiry, of the operator's keys or of another tool's. Read only by `gc --include-annotated`.
+//! Plain namespaces with an annotation that asks for an expiry, of the operator's keys or of another tool's. Read only
+//! by `gc --include-annotated`.
 //!
-//! A namespace with a mark of a space is not plain, whatever annotations it has: only its space, if that exists, decides about it.
+//! A namespace with a mark of a space is not plain, whatever annotations it has: only its space, if that exists,
+//! decides about it.
 
 use std::collections::BTreeMap;
 
@@ -48,19 +50,29 @@ pub(crate) fn is_expiry_annotation(annotation: &str) -> bool {
     EXPIRY_ANNOTATIONS.contains(&annotation)
 }
 
-/// Returns true if a namespace was created for a space, released by one or offered to one: it has the operator's managed-by label, or a key of the
-/// operator's prefix that asks for no expiry. One mark is enough, since an administrator who removes marks by hand may leave others.
+/// Returns true if a namespace was created for a space, released by one or offered to one: it has the operator's
+/// managed-by label, or a key of the operator's prefix that asks for no expiry. One mark is enough, since an
+/// administrator who removes marks by hand may leave others.
 pub(crate) fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
     let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
-    is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_expiry_annotation(key))
+    is_managed
+        || labels
+            .keys()
+            .chain(annotations.keys())
+            .any(|key| key.starts_with(names::PREFIX) && !is_expiry_annotation(key))
 }
 
-/// Reads the annotations of a namespace that was created at `created`. The earliest of several ends counts. `never` overrides every end, and an
-/// unreadable annotation overrides both.
-pub(crate) fn requested_expiry(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> RequestedExpiry {
+/// Reads the annotations of a namespace that was created at `created`. The earliest of several ends counts. `never`
+/// overrides every end, and an unreadable annotation overrides both.
+pub(crate) fn requested_expiry(
+    annotations: &BTreeMap<String, String>,
+    created: DateTime<Utc>,
+    compat: &[Compat],
+) -> RequestedExpiry {
     let ttl = |key, anchor, read: Read| ttl(annotations, key, anchor, read);
     let ours: Read = |text| parse_duration(text).ok();
-    let mut requests = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];
+    let mut requests =
+        vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];
     if compat.contains(&Compat::Janitor) {
         requests.extend([expires(annotations, JANITOR_EXPIRES), ttl(JANITOR_TTL, created, foreign_ttl::janitor)]);
     }
@@ -80,7 +92,9 @@ pub(crate) fn requested_expiry(annotations: &BTreeMap<String, String>, created: 
 
 fn combine(one: RequestedExpiry, other: RequestedExpiry) -> RequestedExpiry {
     match (one, other) {
-        (RequestedExpiry::Unreadable(why), _) | (_, RequestedExpiry::Unreadable(why)) => RequestedExpiry::Unreadable(why),
+        (RequestedExpiry::Unreadable(why), _) | (_, RequestedExpiry::Unreadable(why)) => {
+            RequestedExpiry::Unreadable(why)
+        }
         (RequestedExpiry::Never, _) | (_, RequestedExpiry::Never) => RequestedExpiry::Never,
         (RequestedExpiry::None, requested_expiry) | (requested_expiry, RequestedExpiry::None) => requested_expiry,
         (RequestedExpiry::At(a, by), RequestedExpiry::At(b, other)) => {
@@ -102,7 +116,12 @@ fn expires(annotations: &BTreeMap<String, String>, key: &'static str) -> Request
 }
 
 /// Only the words are read in any case: `6M`, by which its author may mean six months, must not become six minutes.
-fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>, read: Read) -> RequestedExpiry {
+fn ttl(
+    annotations: &BTreeMap<String, String>,
+    key: &'static str,
+    anchor: DateTime<Utc>,
+    read: Read,
+) -> RequestedExpiry {
     let Some(text) = annotations.get(key) else { return RequestedExpiry::None };
     if ["never", "forever"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return RequestedExpiry::Never;
@@ -136,14 +155,22 @@ mod tests {
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
         let day = |day: u32| RequestedExpiry::At(format!("2026-11-{day:02}T00:00:00Z").parse().unwrap(), "");
         let strip = |requested_expiry| {
-            if let RequestedExpiry::At(at, _) = requested_expiry { RequestedExpiry::At(at, "") } else { requested_expiry }
+            if let RequestedExpiry::At(at, _) = requested_expiry {
+                RequestedExpiry::At(at, "")
+            } else {
+                requested_expiry
+            }
         };
         for (annotations, compat, expected) in [
             (vec![], &both[..], RequestedExpiry::None),
             (vec![(names::ANNOTATION_TTL, "7d")], &[], day(8)),
             (vec![(names::ANNOTATION_EXPIRES_AT, "2026-11-05")], &[], day(5)),
             (vec![(names::ANNOTATION_TTL, "7d"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], day(5)),
-            (vec![(names::ANNOTATION_TTL, "never"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], RequestedExpiry::Never),
+            (
+                vec![(names::ANNOTATION_TTL, "never"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")],
+                &[],
+                RequestedExpiry::Never,
+            ),
             (vec![(JANITOR_TTL, "2d")], &[], RequestedExpiry::None),
             (vec![(JANITOR_TTL, "2d")], &both, day(3)),
             (vec![(JANITOR_TTL, "FOREVER")], &both, RequestedExpiry::Never),

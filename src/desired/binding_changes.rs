@@ -1,7 +1,7 @@
 //! Access to a namespace: the changes to its `RoleBindings`.
 //!
-//! A change that removes access never waits. A change that gives access waits until the [`AccessGate`] is open. Subjects are compared by hash, so that
-//! no binding has to be read.
+//! A change that removes access never waits. A change that gives access waits until the [`AccessGate`] is open.
+//! Subjects are compared by hash, so that no binding has to be read.
 
 use std::collections::BTreeSet;
 
@@ -42,12 +42,15 @@ pub(crate) fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGa
     for binding in wanted {
         match find(seen, binding) {
             Some(existing) => existing_binding(binding, existing, gate, &mut access),
-            None if gate == AccessGate::Closed => access.withdrawals.push(Change::Cut(binding.clone().into(), Hard::new())),
+            None if gate == AccessGate::Closed => {
+                access.withdrawals.push(Change::Cut(binding.clone().into(), Hard::new()));
+            }
             None => access.grants.push(Change::Create(binding.clone().into())),
         }
     }
     let is_wanted = |child: &&SeenChild| wanted.iter().any(|binding| is_named(child, binding));
-    let unwanted = seen.iter().filter(|child| child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name));
+    let unwanted =
+        seen.iter().filter(|child| child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name));
     access.withdrawals.extend(unwanted.filter(|child| !is_wanted(child)).filter_map(remove));
     access
 }
@@ -109,7 +112,8 @@ fn differs(wanted: &RoleBinding, existing: &SeenChild) -> bool {
 /// `wanted` with those of its subjects that the existing binding has.
 pub(super) fn kept(wanted: &RoleBinding, existing: &SeenChild) -> RoleBinding {
     let has = existing.subjects.iter().collect::<BTreeSet<_>>();
-    let subjects = wanted.subjects.iter().flatten().filter(|subject| has.contains(&hash(&subject_key(subject)))).cloned();
+    let subjects =
+        wanted.subjects.iter().flatten().filter(|subject| has.contains(&hash(&subject_key(subject)))).cloned();
     RoleBinding { subjects: Some(subjects.collect()), ..wanted.clone() }
 }
 
@@ -118,10 +122,15 @@ fn has_role(wanted: &RoleBinding, existing: &SeenChild) -> bool {
     wanted.role_ref.name.is_empty() || Fingerprint::from(wanted).identity == existing.fingerprint.identity
 }
 
-/// The removal of a binding. One that is terminating is emptied instead: until its finalizer is removed, its subjects have their access.
+/// The removal of a binding. One that is terminating is emptied instead: until its finalizer is removed, its subjects
+/// have their access.
 fn remove(existing: &SeenChild) -> Option<Change> {
     let SeenChild { kind, name, uid, .. } = existing;
-    if existing.going { empty(existing) } else { Some(Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() }) }
+    if existing.going {
+        empty(existing)
+    } else {
+        Some(Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() })
+    }
 }
 
 fn empty(existing: &SeenChild) -> Option<Change> {
@@ -155,8 +164,10 @@ mod tests {
     use crate::{api::excerpt::MAX_SUBJECTS, desired::binding_changes::*};
 
     fn binding(name: &str, role: &str, users: &[&str]) -> RoleBinding {
-        let subjects: Vec<_> =
-            users.iter().map(|user| json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"})).collect();
+        let subjects: Vec<_> = users
+            .iter()
+            .map(|user| json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}))
+            .collect();
         serde_json::from_value(json!({
             "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -226,7 +237,11 @@ mod tests {
                 "one for another",
                 view(LEA),
                 vec![seen(view(MAX))],
-                [(&["repair view []"], &["repair view [lea]"]), (&["repair view []"], &["repair view [lea]"]), (&["remove view"], &[])],
+                [
+                    (&["repair view []"], &["repair view [lea]"]),
+                    (&["repair view []"], &["repair view [lea]"]),
+                    (&["remove view"], &[]),
+                ],
             ),
             ("another role", view(LEA), vec![seen(bent(BOTH))], [(&["replace view [lea]"], &[]); 3]),
             ("another role and one joins", view(BOTH), vec![seen(bent(LEA))], [(&["replace view [lea]"], &[]); 3]),
@@ -234,7 +249,11 @@ mod tests {
                 "another role for another",
                 view(LEA),
                 vec![seen(bent(MAX))],
-                [(&["remove view"], &["create view [lea]"]), (&["remove view"], &["create view [lea]"]), (&["remove view"], &[])],
+                [
+                    (&["remove view"], &["create view [lea]"]),
+                    (&["remove view"], &["create view [lea]"]),
+                    (&["remove view"], &[]),
+                ],
             ),
             (
                 "not wanted",
@@ -255,7 +274,11 @@ mod tests {
                 "held, one leaves and one joins",
                 view(BOTH),
                 vec![going(view(&["lea", "kim"]))],
-                [(&["repair view [lea]", "held view"], &[]), (&["repair view [lea]", "held view"], &[]), (&["repair view [lea]"], &[])],
+                [
+                    (&["repair view [lea]", "held view"], &[]),
+                    (&["repair view [lea]", "held view"], &[]),
+                    (&["repair view [lea]"], &[]),
+                ],
             ),
             (
                 "not wanted and held",
@@ -276,11 +299,16 @@ mod tests {
     fn removals_of_access_never_wait_and_grants_wait_for_the_gate() {
         let cases = alive().into_iter().chain(held());
         for (case, wanted, seen, expected) in cases {
-            for (gate, (withdrawals, grants)) in [AccessGate::Open, AccessGate::Waiting, AccessGate::Closed].into_iter().zip(expected) {
+            for (gate, (withdrawals, grants)) in
+                [AccessGate::Open, AccessGate::Waiting, AccessGate::Closed].into_iter().zip(expected)
+            {
                 let access = changes(std::slice::from_ref(&wanted), &seen, gate);
                 assert_eq!(
                     (short(&access.withdrawals), short(&access.grants)),
-                    (withdrawals.iter().map(ToString::to_string).collect(), grants.iter().map(ToString::to_string).collect(),),
+                    (
+                        withdrawals.iter().map(ToString::to_string).collect(),
+                        grants.iter().map(ToString::to_string).collect(),
+                    ),
                     "{case}, {gate:?}"
                 );
             }

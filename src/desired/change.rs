@@ -34,10 +34,11 @@ pub enum Change {
         /// Its UID.
         uid: Uid,
     },
-    /// The object may allow more than this child, and only a read of the object shows it: read it and cut it, see [`super::diff::cut`]. The second
-    /// value is the wanted quota, which limits have to fit into.
+    /// The object may allow more than this child, and only a read of the object shows it: read it and cut it, see
+    /// [`super::diff::cut`]. The second value is the wanted quota, which limits have to fit into.
     Cut(Child, Hard),
-    /// The object must be replaced, and a finalizer holds it: its replacement cannot be created before it has been deleted.
+    /// The object must be replaced, and a finalizer holds it: its replacement cannot be created before it has been
+    /// deleted.
     Held {
         /// Its kind.
         kind: ChildKind,

@@ -36,10 +36,11 @@ impl ChildKind {
     }
 }
 
-/// Returns true if the operator may have created an object of that kind and name. Any other object belongs to another client, whatever its labels.
+/// Returns true if the operator may have created an object of that kind and name. Any other object belongs to another
+/// client, whatever its labels.
 ///
-/// The name of a binding ends with the name of a role, see [`crate::api::Role`]. Other clients may create bindings with names that cannot be part of
-/// the path of a request, such as `developerspace-x y`.
+/// The name of a binding ends with the name of a role, see [`crate::api::Role`]. Other clients may create bindings with
+/// names that cannot be part of the path of a request, such as `developerspace-x y`.
 pub(crate) fn is_operator_name(kind: ChildKind, name: &str) -> bool {
     match kind {
         ChildKind::Quota | ChildKind::Limits => name == names::CHILD,
@@ -139,6 +140,9 @@ mod tests {
             assert_eq!(is_operator_name(ChildKind::Binding, &format!("developerspace-{role}")), ours, "{role:?}");
         }
         assert!(!is_operator_name(ChildKind::Binding, "view"));
-        assert!(is_operator_name(ChildKind::Quota, "developerspace") && !is_operator_name(ChildKind::Limits, "developerspace-view"));
+        assert!(
+            is_operator_name(ChildKind::Quota, "developerspace")
+                && !is_operator_name(ChildKind::Limits, "developerspace-view")
+        );
     }
 }

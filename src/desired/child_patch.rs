@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::{child::Child, uid::Uid};
 
 impl Child {
-    /// The JSON patch (RFC 6902) that gives an existing object with that UID the content of this one; the API server refuses it for any other UID.
-    /// Labels and annotations of other clients stay. An object that is not `labelled` has no map to add a label to, so the patch creates the map.
+    /// The JSON patch (RFC 6902) that gives an existing object with that UID the content of this one; the API server
+    /// refuses it for any other UID. Labels and annotations of other clients stay. An object that is not `labelled` has
+    /// no map to add a label to, so the patch creates the map.
     pub fn repair(&self, uid: &Uid, labelled: bool) -> Value {
         let (path, content) = match self {
             Self::Quota(quota) => ("/spec/hard", json!(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()))),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    class_quota, credential_lifetime::MIN_LIFETIME, lifetime::rules::LifetimeRules, limit_range, network_policy, role_bindings::owner_role,
+    class_quota, credential_lifetime::MIN_LIFETIME, lifetime::rules::LifetimeRules, limit_range, network_policy,
+    role_bindings::owner_role,
 };
 use crate::api::{
     Access, SpaceClassSpec,
@@ -36,7 +37,9 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
 fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     let rules = LifetimeRules::from_class(class)?;
     match (rules.default_ttl, rules.max_ttl) {
-        (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which requires lifetime.allowNever: true".into()),
+        (Some(Ttl::Never), _) if !rules.allow_never => {
+            Err("lifetime.defaultTTL is never, which requires lifetime.allowNever: true".into())
+        }
         (Some(Ttl::After(default)), Some(max)) if default > max => Err(format!(
             "lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten defaultTTL or lengthen maxTTL",
             format_duration(default),
@@ -51,14 +54,19 @@ fn check_roles(class: &SpaceClassSpec) -> Result<(), String> {
     let cannot_be = |role: &String| matches!(role.as_str(), "." | "..") || role.contains(['/', '%']);
     match cluster_roles(class).into_iter().find(cannot_be) {
         None => Ok(()),
-        Some(role) => Err(format!("{role:?} is not a valid name of a ClusterRole such as edit: change roles[].clusterRole or ownerRole")),
+        Some(role) => Err(format!(
+            "{role:?} is not a valid name of a ClusterRole such as edit: change roles[].clusterRole or ownerRole"
+        )),
     }
 }
 
-/// Refuses a pattern that no name matches. Such a pattern is a mistake, and in `names.denied` it would admit the names that it was written to deny.
+/// Refuses a pattern that no name matches. Such a pattern is a mistake, and in `names.denied` it would admit the names
+/// that it was written to deny.
 fn check_names(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(rules) = &class.names else { return Ok(()) };
-    let can_match = |pattern: &str| pattern.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(&byte));
+    let can_match = |pattern: &str| {
+        pattern.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(&byte))
+    };
     let edges = |pattern: &str| !pattern.starts_with('-') && !pattern.ends_with('-');
     for (field, patterns) in [("allowed", &rules.allowed), ("denied", &rules.denied)] {
         if let Some(pattern) = patterns.iter().find(|pattern| !can_match(pattern) || !edges(pattern)) {
@@ -79,7 +87,9 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
         let Some(text) = text else { continue };
         let span = parse_duration(text).map_err(|error| format!("access.{field}.maxDuration: {error}"))?;
         if span < MIN_LIFETIME {
-            return Err(format!("access.{field}.maxDuration {text} is less than 10m, the minimum of the API server: set 10m or more"));
+            return Err(format!(
+                "access.{field}.maxDuration {text} is less than 10m, the minimum of the API server: set 10m or more"
+            ));
         }
     }
     Ok(())
@@ -89,7 +99,9 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(metadata) = &class.metadata else { return Ok(()) };
     let size: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > MAX_ANNOTATION_BYTES {
-        return Err(format!("metadata.annotations have {size} bytes, and at most {MAX_ANNOTATION_BYTES} are allowed: shorten them"));
+        return Err(format!(
+            "metadata.annotations have {size} bytes, and at most {MAX_ANNOTATION_BYTES} are allowed: shorten them"
+        ));
     }
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
         for key in keys.keys() {
@@ -109,7 +121,9 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     }
     let bad = metadata.allowed_keys.iter().find(|pattern| !syntax::is_qualified_key(&pattern.replace('*', "x")));
     bad.map_or(Ok(()), |pattern| {
-        Err(format!("metadata.allowedKeys: {pattern:?} is neither a valid key nor a prefix with a star such as example.com/*"))
+        Err(format!(
+            "metadata.allowedKeys: {pattern:?} is neither a valid key nor a prefix with a star such as example.com/*"
+        ))
     })
 }
 
@@ -143,7 +157,10 @@ mod tests {
         for (class, says) in [
             (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
             (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
-            (json!({"access": {"certificate": {"maxDuration": "9m59s"}}}), "access.certificate.maxDuration 9m59s is less than 10m"),
+            (
+                json!({"access": {"certificate": {"maxDuration": "9m59s"}}}),
+                "access.certificate.maxDuration 9m59s is less than 10m",
+            ),
             (json!({"access": {"token": {"maxDuration": "1s"}}}), "access.token.maxDuration 1s is less than 10m"),
             (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
             (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
@@ -153,14 +170,23 @@ mod tests {
             (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a valid key"),
             (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"two words": "a"}}]}}), "is not a valid key"),
             (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"a": "-"}}]}}), "is not a valid label value"),
-            (json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}), "requires values"),
+            (
+                json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}),
+                "requires values",
+            ),
             (
                 json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}]}}),
                 "allows no values",
             ),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
-            (json!({"metadata": {"annotations": {"example.com/text": "x".repeat(128 * 1024)}}}), "metadata.annotations have"),
-            (json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}), "\"view/edit\" is not a valid name of a ClusterRole"),
+            (
+                json!({"metadata": {"annotations": {"example.com/text": "x".repeat(128 * 1024)}}}),
+                "metadata.annotations have",
+            ),
+            (
+                json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}),
+                "\"view/edit\" is not a valid name of a ClusterRole",
+            ),
             (json!({"ownerRole": ".."}), "is not a valid name of a ClusterRole"),
             (json!({"ownerRole": "100%"}), "is not a valid name of a ClusterRole"),
             (json!({"names": {"allowed": ["Team-*"]}}), "names.allowed: \"Team-*\" matches no valid name"),

@@ -1,5 +1,5 @@
-//! Validation of a class's quota: limits that the API server accepts, ceilings that bind, requests that can be used under the limits, and room for
-//! the operator's own objects.
+//! Validation of a class's quota: limits that the API server accepts, ceilings that bind, requests that can be used
+//! under the limits, and room for the operator's own objects.
 
 use std::cmp::Ordering;
 
@@ -31,8 +31,8 @@ fn own_objects(class: &SpaceClassSpec, hard: &Hard) -> OwnObjects {
     }
 }
 
-/// Replaces each override of a space that leaves no room for the operator's own objects by the class's value, and returns an objection. Without that
-/// room the operator could not maintain isolation and access.
+/// Replaces each override of a space that leaves no room for the operator's own objects by the class's value, and
+/// returns an objection. Without that room the operator could not maintain isolation and access.
 pub(crate) fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<SpecRefusal>) {
     let counted = |key: &String| OwnObjects::KEYS.contains(&key.as_str()) && overrides.contains_key(key);
     if !hard.keys().any(counted) {
@@ -58,7 +58,10 @@ fn check_ceilings(hard: &Hard, max: &Hard) -> Result<(), String> {
     }
     for (key, max) in max {
         if let Some(hard) = hard.get(key).filter(|hard| hard.compare(max).is_none_or(Ordering::is_gt)) {
-            return Err(format!("quota.max {key}: {} is below {} in quota.hard: raise quota.max or lower quota.hard", max.0, hard.0));
+            return Err(format!(
+                "quota.max {key}: {} is below {} in quota.hard: raise quota.max or lower quota.hard",
+                max.0, hard.0
+            ));
         }
     }
     Ok(())
@@ -101,7 +104,10 @@ mod tests {
         };
         for key in ["count/networkpolicies.networking.k8s.io", "resourcequotas"] {
             let (left, message) = with_overrides(json!({"pods": 1, (key): 0}));
-            assert!(message.is_some_and(|message| message.starts_with(&format!("spec.quota {key}: 0 leaves no room"))), "{key}");
+            assert!(
+                message.is_some_and(|message| message.starts_with(&format!("spec.quota {key}: 0 leaves no room"))),
+                "{key}"
+            );
             let mut expected = hard.clone();
             expected["pods"] = 1.into();
             assert_eq!(left, limits(&expected), "{key}");
@@ -115,10 +121,16 @@ mod tests {
         let roles = json!([{"name": "grower", "clusterRole": "edit"}, {"name": "helper", "clusterRole": "view"}]);
         for (class, says) in [
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 3}}}), None),
-            (json!({"quota": {"hard": {"requests.cpu": 4, "limits.cpu": "4000m"}, "max": {"requests.cpu": 8, "limits.cpu": 8}}}), None),
+            (
+                json!({"quota": {"hard": {"requests.cpu": 4, "limits.cpu": "4000m"}, "max": {"requests.cpu": 8, "limits.cpu": 8}}}),
+                None,
+            ),
             (json!({"quota": {"hard": {"requests.cpu": 4}, "max": {"requests.cpu": 8}}}), None),
             (json!({"quota": {"hard": {"cores": 3}}}), Some("quota.hard cores: not a resource")),
-            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), Some("quota.max pods: 2 is below 3 in quota.hard")),
+            (
+                json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}),
+                Some("quota.max pods: 2 is below 3 in quota.hard"),
+            ),
             (
                 json!({"quota": {"hard": {"pods": 3}, "max": {"services.loadbalancers": 2, "requests.nvidia.com/gpu": 1}}}),
                 Some(
@@ -133,7 +145,9 @@ mod tests {
             ),
             (
                 json!({"quota": {"hard": {"memory": "1Gi", "limits.memory": "2Gi"}, "max": {"memory": "4Gi"}}}),
-                Some("quota.max memory: 4Gi cannot be used under limits.memory 2Gi: set limits.memory in quota.max to 4Gi or more"),
+                Some(
+                    "quota.max memory: 4Gi cannot be used under limits.memory 2Gi: set limits.memory in quota.max to 4Gi or more",
+                ),
             ),
             (
                 json!({"roles": roles, "quota": {"hard": {"count/rolebindings.rbac.authorization.k8s.io": 2}}}),
@@ -146,9 +160,15 @@ mod tests {
                 json!({"quota": {"hard": {"count/networkpolicies.networking.k8s.io": 0}}}),
                 Some("quota.hard count/networkpolicies.networking.k8s.io: 0 leaves no room for the 1 NetworkPolicy"),
             ),
-            (json!({"network": {"isolation": "None"}, "quota": {"hard": {"count/networkpolicies.networking.k8s.io": 0}}}), None),
+            (
+                json!({"network": {"isolation": "None"}, "quota": {"hard": {"count/networkpolicies.networking.k8s.io": 0}}}),
+                None,
+            ),
             (json!({"quota": {"hard": {"resourcequotas": 0}}}), Some("quota.hard resourcequotas: 0 leaves no room")),
-            (json!({"quota": {"hard": {"count/limitranges": 0, "limits.cpu": 1}}}), Some("quota.hard count/limitranges: 0 leaves no room")),
+            (
+                json!({"quota": {"hard": {"count/limitranges": 0, "limits.cpu": 1}}}),
+                Some("quota.hard count/limitranges: 0 leaves no room"),
+            ),
         ] {
             match says {
                 None => assert_eq!(check_json(&class), Ok(()), "{class}"),

@@ -1,4 +1,5 @@
-//! The result of the validation of a `SpaceClass`, and the spec to record as the one last accepted. The caller looks up the ClusterRoles.
+//! The result of the validation of a `SpaceClass`, and the spec to record as the one last accepted. The caller looks up
+//! the ClusterRoles.
 
 use crate::api::{
     SpaceClass, SpaceClassSpec,
@@ -72,7 +73,12 @@ impl ClassValidation {
             Some(note) => format!("{}; {note}", self.sentence()),
             None => self.sentence(),
         };
-        WantedCondition { type_: types::ACCEPTED, status: *self == Self::Valid, reason: self.reason().to_owned(), message }
+        WantedCondition {
+            type_: types::ACCEPTED,
+            status: *self == Self::Valid,
+            reason: self.reason().to_owned(),
+            message,
+        }
     }
 
     /// The spec to keep in `status.accepted`: the current one if it is in force, else the one that was in force before.
@@ -122,7 +128,10 @@ fn check_name(name: &str) -> Result<(), String> {
     if syntax::is_label_value(name) {
         return Ok(());
     }
-    Err(format!("the name has {} characters, and the value of a label has at most 63: recreate the class with a shorter name", name.len()))
+    Err(format!(
+        "the name has {} characters, and the value of a label has at most 63: recreate the class with a shorter name",
+        name.len()
+    ))
 }
 
 #[cfg(test)]
@@ -156,7 +165,12 @@ mod tests {
             (ClassValidation::RolesMissing(vec!["buyers".into()]), None, &before, Some("present")),
             (invalid(), None, &Value::Null, None),
             (invalid(), Some(("True", "Valid", 2)), &before, Some("before")),
-            (ClassValidation::NotBindable { role: "edit".into(), exists: true }, Some(("True", "Valid", 2)), &before, Some("before")),
+            (
+                ClassValidation::NotBindable { role: "edit".into(), exists: true },
+                Some(("True", "Valid", 2)),
+                &before,
+                Some("before"),
+            ),
             // An older operator accepted the current spec and kept no copy: it stays in force.
             (invalid(), Some(("True", "Valid", 3)), &Value::Null, Some("present")),
             (invalid(), Some(("False", "RoleNotFound", 3)), &before, Some("present")),
@@ -179,12 +193,26 @@ mod tests {
                 "RoleNotBindable",
                 "add admin to the resourceNames",
             ),
-            (ClassValidation::RolesMissing(vec!["buyers".into()]), false, "RoleNotFound", "ClusterRole buyers does not exist: create"),
-            (ClassValidation::RolesMissing(vec!["a".into(), "b".into()]), false, "RoleNotFound", "ClusterRoles a, b do not exist"),
+            (
+                ClassValidation::RolesMissing(vec!["buyers".into()]),
+                false,
+                "RoleNotFound",
+                "ClusterRole buyers does not exist: create",
+            ),
+            (
+                ClassValidation::RolesMissing(vec!["a".into(), "b".into()]),
+                false,
+                "RoleNotFound",
+                "ClusterRoles a, b do not exist",
+            ),
         ] {
             let condition = verdict.condition("orchard", &["orchard".to_owned()]);
             assert_eq!((condition.type_, condition.status, condition.reason.as_str()), ("Accepted", status, reason));
-            assert!(condition.message.contains(says) && !condition.message.contains("default"), "{}", condition.message);
+            assert!(
+                condition.message.contains(says) && !condition.message.contains("default"),
+                "{}",
+                condition.message
+            );
         }
     }
 

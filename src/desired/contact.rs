@@ -18,7 +18,10 @@ pub fn missing(contact: Option<&Contact>, required: &[ContactField]) -> Vec<&'st
         ContactField::Url => ("url", url),
         ContactField::CostCenter => ("costCenter", cost_center),
     });
-    fields.filter(|(_, value)| value.as_deref().is_none_or(|value| value.trim().is_empty())).map(|(name, _)| name).collect()
+    fields
+        .filter(|(_, value)| value.as_deref().is_none_or(|value| value.trim().is_empty()))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// The sentence that asks for the required fields that `contact` lacks, if it lacks any.
@@ -26,7 +29,9 @@ pub fn request(contact: Option<&Contact>, required: &[ContactField], class_name:
     let missing = missing(contact, required);
     (!missing.is_empty()).then(|| {
         let fields = missing.join(", ");
-        format!("spec.contact lacks {fields}, which SpaceClass {class_name} requires (metadata.requiredContact): add it")
+        format!(
+            "spec.contact lacks {fields}, which SpaceClass {class_name} requires (metadata.requiredContact): add it"
+        )
     })
 }
 
@@ -37,7 +42,12 @@ mod tests {
     #[test]
     fn required_contact_fields_that_are_absent_or_blank_are_requested() {
         let required = [ContactField::Team, ContactField::Email, ContactField::CostCenter];
-        let contact = Contact { team: Some("botany".into()), email: Some(" ".into()), chat: Some("#orchids".into()), ..Contact::default() };
+        let contact = Contact {
+            team: Some("botany".into()),
+            email: Some(" ".into()),
+            chat: Some("#orchids".into()),
+            ..Contact::default()
+        };
         assert_eq!(missing(Some(&contact), &required), ["email", "costCenter"]);
         assert_eq!(missing(None, &[ContactField::Chat, ContactField::Url]), ["chat", "url"]);
         let says = "spec.contact lacks email, costCenter, which SpaceClass greenhouse requires (metadata.requiredContact): add it";

@@ -1,4 +1,5 @@
-//! The access methods that a class allows, and the lifetime of a credential: at most the maximum of the class, and never longer than the space.
+//! The access methods that a class allows, and the lifetime of a credential: at most the maximum of the class, and
+//! never longer than the space.
 //!
 //! Issues no credential.
 
@@ -69,12 +70,16 @@ pub(crate) struct CredentialBounds<'a> {
     pub max_duration: Option<&'a str>,
 }
 
-/// The longest lifetime of a credential: the maximum of the class, or the remaining lifetime of the space if that is shorter.
+/// The longest lifetime of a credential: the maximum of the class, or the remaining lifetime of the space if that is
+/// shorter.
 pub(crate) fn max_lifetime(bounds: CredentialBounds<'_>, now: DateTime<Utc>) -> Result<TimeDelta, CredentialDenied> {
     let CredentialBounds { space, expires_at, class, max_duration } = bounds;
     let max = max_duration.and_then(|text| parse_duration(text).ok()).unwrap_or(DEFAULT_MAX_LIFETIME);
     if max < MIN_LIFETIME {
-        return Err(CredentialDenied::TooShort { class: class.to_owned(), max: max_duration.unwrap_or_default().to_owned() });
+        return Err(CredentialDenied::TooShort {
+            class: class.to_owned(),
+            max: max_duration.unwrap_or_default().to_owned(),
+        });
     }
     let left = expires_at.map_or(TimeDelta::MAX, |at| at - now);
     if left < MIN_LIFETIME {
@@ -88,7 +93,12 @@ mod tests {
     use super::*;
 
     fn bounds<'a>(max_duration: Option<&'a str>, expires_at: Option<&str>) -> CredentialBounds<'a> {
-        CredentialBounds { space: "alice-payments", expires_at: expires_at.map(|at| at.parse().unwrap()), class: "standard", max_duration }
+        CredentialBounds {
+            space: "alice-payments",
+            expires_at: expires_at.map(|at| at.parse().unwrap()),
+            class: "standard",
+            max_duration,
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The limit on the deletions of one sweep. A sweep beyond the limit deletes nothing, so that a mistake at scale does no harm.
+//! The limit on the deletions of one sweep. A sweep beyond the limit deletes nothing, so that a mistake at scale does
+//! no harm.
 
 use std::{fmt, str::FromStr};
 
@@ -56,9 +57,15 @@ mod tests {
 
     #[test]
     fn an_explicit_limit_applies_as_written() {
-        for (text, living, expected) in
-            [("50%", 100, 50), ("50%", 4, 2), ("10%", 9, 0), ("100%", 7, 7), ("0%", 500, 0), ("3", 500, 3), ("0", 500, 0)]
-        {
+        for (text, living, expected) in [
+            ("50%", 100, 50),
+            ("50%", 4, 2),
+            ("10%", 9, 0),
+            ("100%", 7, 7),
+            ("0%", 500, 0),
+            ("3", 500, 3),
+            ("0", 500, 0),
+        ] {
             assert_eq!(limit(Some(text.parse().unwrap()), living), expected, "{text} of {living}");
         }
         for text in ["", "%", "101%", "-1", "1.5", "ten"] {

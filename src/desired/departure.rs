@@ -50,7 +50,8 @@ pub(crate) fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: 
     if allows_retain { Departure::Release } else { Departure::Wait }
 }
 
-/// The merge patch (RFC 7386) that releases the namespace `live` of `space`; `None` if an earlier request, whose response was lost, did so.
+/// The merge patch (RFC 7386) that releases the namespace `live` of `space`; `None` if an earlier request, whose
+/// response was lost, did so.
 pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let from = format!("{name}/{}", space.metadata.uid.as_deref().unwrap_or_default());
@@ -73,13 +74,15 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
     Some(patch(live, &labels, &annotations))
 }
 
-/// Returns true if the object existed before `space`: it protected a released namespace before its adoption, and stays if the adoption is undone.
+/// Returns true if the object existed before `space`: it protected a released namespace before its adoption, and stays
+/// if the adoption is undone.
 pub(crate) fn is_older(object: &ObjectMeta, space: &DeveloperSpace) -> bool {
     object.creation_timestamp.as_ref().and_then(from_k8s).is_some_and(|at| at < created(space))
 }
 
-/// The merge patch that removes the operator's marks from the half adopted namespace `live`. The mark of enforced isolation stays only if the operator's
-/// policy stays, which is decided first. The offer and the raised Pod Security level stay.
+/// The merge patch that removes the operator's marks from the half adopted namespace `live`. The mark of enforced
+/// isolation stays only if the operator's policy stays, which is decided first. The offer and the raised Pod Security
+/// level stay.
 pub(crate) fn hand_back(live: &ObjectMeta, keeps_policy: bool) -> Value {
     let (mut labels, annotations) = without_marks(live);
     if !keeps_policy && live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
@@ -92,16 +95,25 @@ fn patch(live: &ObjectMeta, labels: &Map<String, Value>, annotations: &Map<Strin
     json!({"metadata": {"uid": live.uid, "labels": labels, "annotations": annotations}})
 }
 
-/// Removes the marks of ownership. Pod Security labels and the keys of class and space stay: other tools protect the cluster by them.
+/// Removes the marks of ownership. Pod Security labels and the keys of class and space stay: other tools protect the
+/// cluster by them.
 fn without_marks(live: &ObjectMeta) -> (Map<String, Value>, Map<String, Value>) {
-    let openshift =
-        [names::ANNOTATION_OPENSHIFT_REQUESTER, names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, names::ANNOTATION_OPENSHIFT_DESCRIPTION];
+    let openshift = [
+        names::ANNOTATION_OPENSHIFT_REQUESTER,
+        names::ANNOTATION_OPENSHIFT_DISPLAY_NAME,
+        names::ANNOTATION_OPENSHIFT_DESCRIPTION,
+    ];
     let is_mark = |key: &str| names::is_reserved(key) && key != names::LABEL_NETWORK_ENFORCED;
     let labels = live.labels.iter().flatten();
-    let ours = labels.filter(|(key, value)| is_mark(key) || (*key == names::LABEL_MANAGED_BY && *value == names::OPERATOR));
+    let ours =
+        labels.filter(|(key, value)| is_mark(key) || (*key == names::LABEL_MANAGED_BY && *value == names::OPERATOR));
     let annotations = live.annotations.iter().flat_map(|annotations| annotations.keys());
-    let our_annotations = annotations.filter(|key| is_mark(key) || (openshift.contains(&key.as_str()) && owns_annotation(live, key)));
-    (ours.map(|(key, _)| (key.clone(), Value::Null)).collect(), our_annotations.map(|key| (key.clone(), Value::Null)).collect())
+    let our_annotations =
+        annotations.filter(|key| is_mark(key) || (openshift.contains(&key.as_str()) && owns_annotation(live, key)));
+    (
+        ours.map(|(key, _)| (key.clone(), Value::Null)).collect(),
+        our_annotations.map(|key| (key.clone(), Value::Null)).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -146,7 +158,11 @@ mod tests {
     fn an_adoption_that_was_never_recorded_is_undone() {
         let mut namespace = SeenNamespace { uid: "uid-legacy".into(), ..SeenNamespace::default() };
         namespace.adopt = Some("orchid-lab/User:ada@example.com".into());
-        assert_eq!(departure(&space(&json!({}), &json!({})), true, &namespace), Departure::Nothing, "nothing was written to it yet");
+        assert_eq!(
+            departure(&space(&json!({}), &json!({})), true, &namespace),
+            Departure::Nothing,
+            "nothing was written to it yet"
+        );
         namespace.claim = Some("uid-of-the-space".into());
         let mut late = space(&json!({"deletionPolicy": "Retain"}), &json!({}));
         late.metadata.creation_timestamp = read(&json!("2026-03-02T08:00:00Z"));
@@ -190,7 +206,11 @@ mod tests {
 
         let mut released: Value = serde_json::to_value(live()).unwrap();
         json_patch::merge(&mut released, &patch["metadata"]);
-        assert_eq!(release(&space(&json!({}), &status), &read(&released), "2026-03-04T12:05:00Z".parse().unwrap()), None, "once is enough");
+        assert_eq!(
+            release(&space(&json!({}), &status), &read(&released), "2026-03-04T12:05:00Z".parse().unwrap()),
+            None,
+            "once is enough"
+        );
     }
 
     #[test]
@@ -210,7 +230,9 @@ mod tests {
     fn an_object_that_existed_before_the_space_is_older() {
         let mut space = space(&json!({}), &json!({}));
         space.metadata.creation_timestamp = read(&json!("2026-03-02T08:00:00Z"));
-        for (at, expected) in [("2026-03-02T07:59:59Z", true), ("2026-03-02T08:00:00Z", false), ("2026-03-02T08:00:05Z", false)] {
+        for (at, expected) in
+            [("2026-03-02T07:59:59Z", true), ("2026-03-02T08:00:00Z", false), ("2026-03-02T08:00:05Z", false)]
+        {
             assert_eq!(is_older(&read(&json!({"creationTimestamp": at})), &space), expected, "{at}");
         }
         assert!(!is_older(&ObjectMeta::default(), &space));

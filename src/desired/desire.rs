@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    child::Children, limit_range, metadata::child_labels, namespace::NamespaceMetadata, network_policy, quota, resolve::Resolved,
-    role_bindings,
+    child::Children, limit_range, metadata::child_labels, namespace::NamespaceMetadata, network_policy, quota,
+    resolve::Resolved, role_bindings,
 };
 use crate::api::DeveloperSpace;
 

@@ -33,14 +33,20 @@ impl Changes {
 /// Compares the wanted children with the existing ones by fingerprint.
 pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let Children { quota, limits, network, bindings } = wanted;
-    let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
+    let guards =
+        [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
     let wanted: Vec<Child> = guards.into_iter().flatten().collect();
     // Only a cut compares the limits with the quota.
     let hard = quota.as_ref().filter(|_| grant == Grant::Withheld).map(quota::hard).unwrap_or_default();
     let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant, &hard)).collect();
     // A class without a quota or limits takes none away from a space whose spec is refused: that would grant something.
-    let may_go = |child: &SeenChild| grant != Grant::Withheld || !matches!(child.kind, ChildKind::Quota | ChildKind::Limits);
-    guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none() && may_go(child)).filter_map(removal));
+    let may_go =
+        |child: &SeenChild| grant != Grant::Withheld || !matches!(child.kind, ChildKind::Quota | ChildKind::Limits);
+    guards.extend(
+        seen.iter()
+            .filter(|child| is_our_guard(child) && find(&wanted, child).is_none() && may_go(child))
+            .filter_map(removal),
+    );
     let is_in_force = || wanted.iter().filter_map(|child| existing(child, seen)).all(|child| child.in_force);
     let gate = match grant {
         Grant::Full if guards.is_empty() && is_in_force() => AccessGate::Open,
@@ -65,7 +71,8 @@ pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     }
 }
 
-/// The write to an existing object while nothing new is granted: it is cut to `wanted` and granted nothing that it lacks. `hard` is the wanted quota.
+/// The write to an existing object while nothing new is granted: it is cut to `wanted` and granted nothing that it
+/// lacks. `hard` is the wanted quota.
 pub fn cut(wanted: &Child, existing: &Child, hard: &Hard) -> Option<Change> {
     match (wanted, existing) {
         (Child::Quota(wanted), Child::Quota(existing)) => {
@@ -104,7 +111,8 @@ fn removal(existing: &SeenChild) -> Option<Change> {
     (!existing.going).then(|| Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() })
 }
 
-/// Returns true if the child is a guard of the operator, by its name. A copy under another name belongs to another client.
+/// Returns true if the child is a guard of the operator, by its name. A copy under another name belongs to another
+/// client.
 fn is_our_guard(child: &SeenChild) -> bool {
     child.kind != ChildKind::Binding && is_operator_name(child.kind, &child.name)
 }
@@ -118,7 +126,8 @@ mod tests {
 
     fn quota(hard: &Value, counted: &Value) -> ResourceQuota {
         let metadata = json!({"name": "developerspace", "uid": "uid-of-the-quota", "labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}});
-        serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}, "status": {"hard": counted}})).unwrap()
+        serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}, "status": {"hard": counted}}))
+            .unwrap()
     }
 
     fn with_quota(hard: &Value) -> Children {
@@ -140,29 +149,47 @@ mod tests {
             assert_eq!(diff(&with_quota(&hard), &seen, Grant::Full).gate, gate, "{counted}");
             assert_eq!(diff(&with_quota(&hard), &seen, Grant::NoNewcomers).gate, AccessGate::Closed);
         }
-        assert_eq!(diff(&Children::default(), &[], Grant::Full).gate, AccessGate::Open, "a class without a quota has nothing to wait for");
+        assert_eq!(
+            diff(&Children::default(), &[], Grant::Full).gate,
+            AccessGate::Open,
+            "a class without a quota has nothing to wait for"
+        );
     }
 
     #[test]
     fn while_nothing_is_granted_a_quota_is_only_lowered() {
-        let existing = Child::Quota(quota(&json!({"pods": "3", "requests.cpu": "500m", "services": "1"}), &Value::Null));
+        let existing =
+            Child::Quota(quota(&json!({"pods": "3", "requests.cpu": "500m", "services": "1"}), &Value::Null));
         let wanted = |hard: &Value| Child::Quota(quota(hard, &Value::Null));
         for (hard, lowered) in [
-            (json!({"pods": "5", "requests.cpu": "2", "secrets": "7"}), json!({"pods": "3", "requests.cpu": "500m", "secrets": "7"})),
+            (
+                json!({"pods": "5", "requests.cpu": "2", "secrets": "7"}),
+                json!({"pods": "3", "requests.cpu": "500m", "secrets": "7"}),
+            ),
             (json!({"pods": "2", "requests.cpu": "0.5"}), json!({"pods": "2", "requests.cpu": "0.5"})),
         ] {
             let expected = Change::Repair { uid: "uid-of-the-quota".into(), child: wanted(&lowered) };
             assert_eq!(cut(&wanted(&hard), &existing, &Hard::new()), Some(expected), "{hard}");
         }
-        assert_eq!(cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing, &Hard::new()), None);
+        assert_eq!(
+            cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing, &Hard::new()),
+            None
+        );
         let changes = diff(&with_quota(&json!({"pods": "4"})), &[existing.seen()], Grant::Withheld);
-        assert_eq!(changes.guards, [Change::Cut(wanted(&json!({"pods": "4"})), [("pods".to_owned(), "4".into())].into())]);
+        assert_eq!(
+            changes.guards,
+            [Change::Cut(wanted(&json!({"pods": "4"})), [("pods".to_owned(), "4".into())].into())]
+        );
     }
 
     #[test]
     fn a_class_without_a_quota_takes_none_away_while_nothing_is_granted() {
         let seen = [Child::Quota(quota(&json!({"pods": "3"}), &json!({"pods": "3"}))).seen()];
-        let removal = Change::Remove { kind: ChildKind::Quota, name: "developerspace".to_owned(), uid: "uid-of-the-quota".into() };
+        let removal = Change::Remove {
+            kind: ChildKind::Quota,
+            name: "developerspace".to_owned(),
+            uid: "uid-of-the-quota".into(),
+        };
         assert_eq!(diff(&Children::default(), &seen, Grant::Full).guards, [removal]);
         assert_eq!(diff(&Children::default(), &seen, Grant::Withheld).guards, []);
     }

@@ -42,9 +42,12 @@ pub fn step(
     }
     match namespace.filter(|namespace| ownership(space, namespace) == Ownership::Ours) {
         Some(SeenNamespace { terminating: Some(blocked), .. }) => Step::AwaitNamespace(blocked.clone()),
-        Some(namespace) => end_to_come(space, now).map_or_else(|| Step::DeleteNamespace(namespace.uid.clone()), Step::AwaitEnd),
+        Some(namespace) => {
+            end_to_come(space, now).map_or_else(|| Step::DeleteNamespace(namespace.uid.clone()), Step::AwaitEnd)
+        }
         None => {
-            let until = gone_since(space).unwrap_or(now).checked_add_signed(retention).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            let until =
+                gone_since(space).unwrap_or(now).checked_add_signed(retention).unwrap_or(DateTime::<Utc>::MAX_UTC);
             if now >= until { Step::DeleteSpace } else { Step::Retain(until) }
         }
     }
@@ -77,7 +80,8 @@ mod tests {
     /// Sealed at 1000; idle since `idle`, or at work if that is none.
     fn sealed(idle: Option<i64>) -> DeveloperSpace {
         let condition = |type_: &str, status: &str, since: i64| json!({"type": type_, "status": status, "reason": "X", "message": "", "lastTransitionTime": at(since)});
-        let reconciling = idle.map_or_else(|| condition("Reconciling", "True", 1000), |since| condition("Reconciling", "False", since));
+        let reconciling = idle
+            .map_or_else(|| condition("Reconciling", "True", 1000), |since| condition("Reconciling", "False", since));
         serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
             "metadata": {"name": "alice-payments", "uid": "space-1"},
@@ -88,7 +92,12 @@ mod tests {
     }
 
     fn namespace(uid: &str, terminating: Option<&str>) -> SeenNamespace {
-        SeenNamespace { uid: uid.into(), created: at(1), terminating: terminating.map(Into::into), ..SeenNamespace::default() }
+        SeenNamespace {
+            uid: uid.into(),
+            created: at(1),
+            terminating: terminating.map(Into::into),
+            ..SeenNamespace::default()
+        }
     }
 
     fn step_at(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {
@@ -108,7 +117,10 @@ mod tests {
     #[test]
     fn only_the_namespace_of_a_sealed_space_is_deleted() {
         assert_eq!(step_at(&sealed(None), Some(&namespace("ns-1", None)), 1001), Step::DeleteNamespace("ns-1".into()));
-        assert_eq!(step_at(&sealed(None), Some(&namespace("ns-1", Some("a pod"))), 1001), Step::AwaitNamespace("a pod".into()));
+        assert_eq!(
+            step_at(&sealed(None), Some(&namespace("ns-1", Some("a pod"))), 1001),
+            Step::AwaitNamespace("a pod".into())
+        );
         assert_eq!(step_at(&sealed(None), Some(&namespace("ns-2", None)), 1001), Step::Retain(at(1061)));
     }
 

@@ -18,8 +18,9 @@ pub struct Fingerprint {
 impl Fingerprint {
     fn new(metadata: &ObjectMeta, content: &Value, identity: &Value) -> Self {
         let labels = metadata.labels.as_ref();
-        let ours: Vec<_> =
-            [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
+        let ours: Vec<_> = [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS]
+            .map(|key| labels.and_then(|labels| labels.get(key)))
+            .into();
         Self { content: hash(&json!([ours, content])), identity: hash(identity) }
     }
 }

@@ -46,8 +46,8 @@ impl Excerpted for ListedBinding {
     }
 }
 
-/// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the namespace can make any number of
-/// them, each as large as an object may be.
+/// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the
+/// namespace can make any number of them, each as large as an object may be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ForeignBindings {
     described: Vec<String>,
@@ -67,8 +67,8 @@ impl ForeignBindings {
         }
     }
 
-    /// The end of the sentence about a release or a transfer, which leave these bindings in place: the subjects that still have access. Empty if
-    /// there are none. `unread` further bindings were not read.
+    /// The end of the sentence about a release or a transfer, which leave these bindings in place: the subjects that
+    /// still have access. Empty if there are none. `unread` further bindings were not read.
     pub(crate) fn still_bound(&self, namespace: &str, unread: usize) -> String {
         let others = self.others.saturating_add(unread);
         if self.described.is_empty() && others == 0 {
@@ -81,9 +81,14 @@ impl ForeignBindings {
     }
 }
 
-/// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating, without subjects.
+/// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating,
+/// without subjects.
 fn is_ours(binding: &ObjectMeta) -> bool {
-    let is_managed = binding.labels.as_ref().and_then(|labels| labels.get(names::LABEL_MANAGED_BY)).is_some_and(|by| by == names::OPERATOR);
+    let is_managed = binding
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(names::LABEL_MANAGED_BY))
+        .is_some_and(|by| by == names::OPERATOR);
     is_managed && binding.name.as_ref().is_some_and(|name| is_operator_name(ChildKind::Binding, name))
 }
 
@@ -98,8 +103,8 @@ fn with_subjects(binding: &ListedBinding) -> String {
     format!("{name} ({})", some_of(&named, MAX_NAMED_SUBJECTS, *others))
 }
 
-/// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
-/// terminals.
+/// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names,
+/// and an Event is printed in terminals.
 fn subject(subject: &K8sSubject) -> String {
     let K8sSubject { kind, name, namespace, .. } = subject;
     let within = namespace.as_ref().map_or_else(String::new, |namespace| format!("{}/", namespace.escape_debug()));
@@ -129,13 +134,14 @@ mod tests {
             }
             foreign.still_bound(namespace, unread)
         }
-        const BEGIN: &str =
-            "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: ";
-        let ours = binding("developerspace-owner", &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), &[]);
+        const BEGIN: &str = "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: ";
+        let ours =
+            binding("developerspace-owner", &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), &[]);
         let copied = binding("developerspace-door", &json!({}), &[]);
         let user = |name: &str| json!({"kind": "User", "name": name});
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "builds"});
-        let crew = binding("crew\r", &json!({}), &[user("bob\u{1b}[2J"), robot, user("carol"), user("dora"), user("emil")]);
+        let crew =
+            binding("crew\r", &json!({}), &[user("bob\u{1b}[2J"), robot, user("carol"), user("dora"), user("emil")]);
         assert_eq!(still_bound("orchid-lab", &[], 0), "");
         assert_eq!(still_bound("orchid-lab", std::slice::from_ref(&ours), 0), "");
         assert_eq!(
@@ -144,7 +150,8 @@ mod tests {
                 "{BEGIN}crew\\r (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (no subjects)"
             )
         );
-        let many: Vec<ListedBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
+        let many: Vec<ListedBinding> =
+            (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
         let ten = (0..10).map(|number| format!("door-{number} (User:bob)")).collect::<Vec<_>>().join(", ");
         assert_eq!(still_bound("orchid-lab", &many, 30), format!("{BEGIN}{ten} and 32 more"));
         assert_eq!(still_bound("orchid-lab", &many[..10], 0), format!("{BEGIN}{ten}"));

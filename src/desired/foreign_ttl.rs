@@ -1,4 +1,5 @@
-//! The notations of other tools for a time to live. Each text is parsed as its tool parses it, and refused if that tool refuses it.
+//! The notations of other tools for a time to live. Each text is parsed as its tool parses it, and refused if that tool
+//! refuses it.
 
 use chrono::TimeDelta;
 
@@ -10,8 +11,9 @@ pub(crate) fn janitor(text: &str) -> Option<TimeDelta> {
     span(number.parse::<i128>().ok()?.checked_mul(length)?)
 }
 
-/// A time to live of k8s-ttl-controller, which reads it with <https://pkg.go.dev/github.com/xhit/go-str2duration/v2>: Go's grammar of
-/// durations with days and weeks. A sequence of decimal numbers, each with a unit, in any order, such as `1.5h`, `90m` or `2d12h`.
+/// A time to live of k8s-ttl-controller, which reads it with <https://pkg.go.dev/github.com/xhit/go-str2duration/v2>:
+/// Go's grammar of durations with days and weeks. A sequence of decimal numbers, each with a unit, in any order, such
+/// as `1.5h`, `90m` or `2d12h`.
 pub(crate) fn go(text: &str) -> Option<TimeDelta> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut nanoseconds: i128 = 0;
@@ -32,7 +34,8 @@ fn split_where(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(is_end).unwrap_or(text.len()))
 }
 
-/// `number` times `length`; digits are needed on one side of the point at least. Nothing is finer than a billionth of a unit.
+/// `number` times `length`; digits are needed on one side of the point at least. Nothing is finer than a billionth of a
+/// unit.
 fn part(number: &str, length: i128) -> Option<i128> {
     const DECIMALS: usize = 9;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -130,9 +133,23 @@ mod tests {
         for (text, seconds) in [("60s", 60), ("5m", 300), ("8h", 28_800), ("7d", 604_800), ("2w", 1_209_600)] {
             assert_eq!(janitor(text), Some(TimeDelta::seconds(seconds)), "{text}");
         }
-        for text in
-            ["", "d", "-1", "7", "0d", "6M", "7D", "1d12h", "1.5h", "+7d", " 7d", "7d ", "7\u{fc}", "nonsense", "99999999999999999999w"]
-        {
+        for text in [
+            "",
+            "d",
+            "-1",
+            "7",
+            "0d",
+            "6M",
+            "7D",
+            "1d12h",
+            "1.5h",
+            "+7d",
+            " 7d",
+            "7d ",
+            "7\u{fc}",
+            "nonsense",
+            "99999999999999999999w",
+        ] {
             assert_eq!(janitor(text), None, "{text:?}");
         }
     }

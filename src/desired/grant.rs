@@ -7,7 +7,7 @@ pub enum Grant {
     Full,
     /// The spec is accepted, but no new subject gets access: the isolation of the namespace is breached.
     NoNewcomers,
-    /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in force no longer names are removed,
-    /// and the class's own rules apply.
+    /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in
+    /// force no longer names are removed, and the class's own rules apply.
     Withheld,
 }

@@ -45,7 +45,8 @@ impl Foreign {
 pub(crate) enum PolicyOwner {
     /// The operator.
     Ours,
-    /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like any child.
+    /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like
+    /// any child.
     Exempt,
     /// Another client. Policies add up, so this one can allow traffic that the class denies.
     Foreign,
@@ -73,7 +74,8 @@ pub struct OwnPolicy {
 }
 
 impl OwnPolicy {
-    /// Returns true if `found` has the name of the operator's policy, and not its rules: it can allow more traffic than any class.
+    /// Returns true if `found` has the name of the operator's policy, and not its rules: it can allow more traffic than
+    /// any class.
     pub(crate) fn is_altered(&self, found: &NetworkPolicy) -> bool {
         let mut wanted = [&self.before, &self.after].into_iter().flatten();
         found.metadata.name.as_deref() == Some(names::NETWORK_POLICY) && wanted.all(|wanted| wanted.spec != found.spec)
@@ -122,7 +124,10 @@ fn remedy(namespace: &str, foreign: &Foreign) -> String {
     } else {
         format!("delete the policies with kubectl -n {namespace} delete networkpolicy {}", names.join(" "))
     };
-    format!("{deletion}, or have an administrator set the label {}=true on those that are needed", names::LABEL_PLATFORM_POLICY)
+    format!(
+        "{deletion}, or have an administrator set the label {}=true on those that are needed",
+        names::LABEL_PLATFORM_POLICY
+    )
 }
 
 #[cfg(test)]
@@ -197,7 +202,10 @@ mod tests {
             (foreign(7), "NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 2 more can"),
             (foreign(30), "NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 25 more can"),
             (unnamed.clone(), "NetworkPolicies of other clients can"),
-            (unnamed, "delete the policies that kubectl -n orchid-lab get networkpolicies shows, or have an administrator set the label"),
+            (
+                unnamed,
+                "delete the policies that kubectl -n orchid-lab get networkpolicies shows, or have an administrator set the label",
+            ),
         ] {
             let refusal = not_admitted("walled", "orchid-lab", &foreign).unwrap();
             assert_eq!(refusal.reason, Reason::IsolationBreached);

@@ -1,7 +1,8 @@
 //! The ledger: every property of a space's spec, and the ceiling that the class sets for it.
 //!
-//! [`validate_spec`] destructures the spec without `..`, so that a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has
-//! a row for each property of the served schema. Tests apply each row to this function and to the admission policies.
+//! [`validate_spec`] destructures the spec without `..`, so that a new field does not compile before its ceiling is
+//! decided. `tests/fixtures/ledger.yaml` has a row for each property of the served schema. Tests apply each row to this
+//! function and to the admission policies.
 
 use chrono::{DateTime, Utc};
 
@@ -15,7 +16,8 @@ use super::{
     spec_refusal::SpecRefusal,
 };
 use crate::api::{
-    DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, protected_namespaces::ProtectedNamespaces,
+    DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason,
+    protected_namespaces::ProtectedNamespaces,
 };
 
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
@@ -37,7 +39,12 @@ pub struct Surroundings<'a> {
 }
 
 /// Validates the whole spec of `space` under `class`, the spec in force of that name.
-pub fn validate_spec(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, around: &Surroundings<'_>) -> Ruling {
+pub fn validate_spec(
+    space: &DeveloperSpace,
+    class_name: &str,
+    class: &SpaceClassSpec,
+    around: &Surroundings<'_>,
+) -> Ruling {
     let DeveloperSpaceSpec {
         // These depend on the caller, which only admission knows: the verb `use`, and `allowTransfer`.
         class_name: _,
@@ -62,7 +69,9 @@ pub fn validate_spec(space: &DeveloperSpace, class_name: &str, class: &SpaceClas
     } = &space.spec;
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let is_new = !around.has_namespace;
-    let name = is_new.then(|| space_name::refusal(name, class_name, class.names.as_ref(), around.reservation.as_ref())).flatten();
+    let name = is_new
+        .then(|| space_name::refusal(name, class_name, class.names.as_ref(), around.reservation.as_ref()))
+        .flatten();
     let times = LifetimeRules::from_class(class).ok().and_then(|rules| inputs::refusal(space, &rules, around.now));
     let subjects = check_subjects(space, around.protected).err();
     let lacks = contact::request(contact.as_ref(), contact::required(class), class_name);
@@ -73,7 +82,8 @@ pub fn validate_spec(space: &DeveloperSpace, class_name: &str, class: &SpaceClas
     let after = too_large(&space.spec).into_iter().chain(unprotected(*protected, class_name, class));
     let after = after.chain(unretained(*deletion_policy, class_name, class)).chain(refused_contact);
     ruling.refusals = before.chain(ruling.refusals).chain(after).collect();
-    ruling.resolved.notices = noticed_contact.into_iter().chain(quota::notices(quota, &ruling.resolved.quota)).collect();
+    ruling.resolved.notices =
+        noticed_contact.into_iter().chain(quota::notices(quota, &ruling.resolved.quota)).collect();
     ruling
 }
 
@@ -114,8 +124,11 @@ fn unprotected(protected: bool, class_name: &str, class: &SpaceClassSpec) -> Opt
 }
 
 fn unretained(policy: DeletionPolicy, class_name: &str, class: &SpaceClassSpec) -> Option<SpecRefusal> {
-    (policy == DeletionPolicy::Retain && !class.allow_retain)
-        .then(|| invalid(format!("spec.deletionPolicy: SpaceClass {class_name} does not allow Retain (allowRetain): set it to Delete")))
+    (policy == DeletionPolicy::Retain && !class.allow_retain).then(|| {
+        invalid(format!(
+            "spec.deletionPolicy: SpaceClass {class_name} does not allow Retain (allowRetain): set it to Delete"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +148,11 @@ mod tests {
     /// The paths of all leaves; a map is a leaf.
     fn leaves(schema: &JSONSchemaProps, at: &str, found: &mut BTreeSet<String>) {
         match (&schema.properties, &schema.items) {
-            (Some(properties), _) => properties.iter().for_each(|(name, below)| leaves(below, &format!("{at}.{name}"), found)),
+            (Some(properties), _) => {
+                for (name, below) in properties {
+                    leaves(below, &format!("{at}.{name}"), found);
+                }
+            }
             (None, Some(JSONSchemaPropsOrArray::Schema(items))) => leaves(items, &format!("{at}[]"), found),
             _ => {
                 found.insert(at.to_owned());
@@ -151,7 +168,12 @@ mod tests {
             reservation: None,
             has_namespace,
         };
-        validate_spec(&serde_json::from_value(space.clone()).unwrap(), class, &serde_json::from_value(spec.clone()).unwrap(), &around)
+        validate_spec(
+            &serde_json::from_value(space.clone()).unwrap(),
+            class,
+            &serde_json::from_value(spec.clone()).unwrap(),
+            &around,
+        )
     }
 
     #[test]
@@ -184,7 +206,10 @@ mod tests {
         let asks = "spec.contact lacks team, which SpaceClass bounded requires (metadata.requiredContact): add it";
         assert_eq!((settled.refusals, settled.resolved.notices), (vec![], vec![asks.to_owned()]));
         let new = ruling(&space, "bounded", &class, false);
-        assert_eq!(new.refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(), [Reason::NamespaceConflict, Reason::InvalidSpec]);
+        assert_eq!(
+            new.refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(),
+            [Reason::NamespaceConflict, Reason::InvalidSpec]
+        );
     }
 
     #[test]
@@ -197,7 +222,8 @@ mod tests {
             (0..4).map(|n| (format!("example.com/note-{n}"), text(if n == 3 { last } else { 4096 }))).collect()
         };
         for (last, fits) in [(4096, true), (4097, false)] {
-            space["spec"] = json!({"owner": {"kind": "User", "name": "ada@example.com"}, "annotations": annotations(last)});
+            space["spec"] =
+                json!({"owner": {"kind": "User", "name": "ada@example.com"}, "annotations": annotations(last)});
             let refusals = ruling(&space, "bounded", &class, true).refusals;
             assert_eq!(refusals.is_empty(), fits, "{last}: {refusals:?}");
         }

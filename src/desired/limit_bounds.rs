@@ -1,5 +1,5 @@
-//! The changes that a space's own `limitRange` may make: defaults within the class's bounds, tighter bounds, and types that the class does not bound.
-//! The class's `max`, `min` and `maxLimitRequestRatio` always hold.
+//! The changes that a space's own `limitRange` may make: defaults within the class's bounds, tighter bounds, and types
+//! that the class does not bound. The class's `max`, `min` and `maxLimitRequestRatio` always hold.
 
 use std::{
     cmp::Ordering,
@@ -31,7 +31,10 @@ pub(crate) fn cut(
     let mut types = BTreeSet::new();
     if let Some(twice) = asked.iter().find(|item| !types.insert(type_name(item.type_))) {
         let name = type_name(twice.type_);
-        return (class_items(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: merge them into one"))]);
+        return (
+            class_items(class, hard),
+            vec![invalid(format!("spec.limitRange has two items of type {name}: merge them into one"))],
+        );
     }
     let (items, loosened) = within(&class.limit_range, asked);
     let mut refusals: Vec<SpecRefusal> = loosened.into_iter().map(invalid).collect();
@@ -84,18 +87,22 @@ fn tighten(item: &mut LimitRangeItem, asked: &LimitRangeItem) -> Vec<String> {
     sentences
 }
 
-/// The items of the class alone. A space's quota may be too small for the class's defaults; the bounds hold all the same.
+/// The items of the class alone. A space's quota may be too small for the class's defaults; the bounds hold all the
+/// same.
 fn class_items(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
     let full = class.quota.as_ref().map(|quota| &quota.hard);
     let completed = complete(&class.limit_range, hard).ok().or_else(|| complete(&class.limit_range, full?).ok());
     completed.unwrap_or_else(|| class.limit_range.clone())
 }
 
-/// The limits of a namespace while nothing new is granted: those of `existing`, if they are at least as strict as the bounds of `wanted`, have a
-/// default wherever `wanted` has one, and no default above the quota `hard`; else those of `wanted`.
+/// The limits of a namespace while nothing new is granted: those of `existing`, if they are at least as strict as the
+/// bounds of `wanted`, have a default wherever `wanted` has one, and no default above the quota `hard`; else those of
+/// `wanted`.
 pub(super) fn keep_strict(wanted: &LimitRange, existing: &LimitRange, hard: &Hard) -> LimitRange {
     let mut kept = wanted.clone();
-    if items(wanted).iter().all(|item| is_covered(item, items(existing))) && items(existing).iter().all(|item| fits(item, hard)) {
+    if items(wanted).iter().all(|item| is_covered(item, items(existing)))
+        && items(existing).iter().all(|item| fits(item, hard))
+    {
         kept.spec.clone_from(&existing.spec);
     }
     kept
@@ -109,13 +116,15 @@ fn items(limits: &LimitRange) -> &[K8sItem] {
 fn fits(item: &K8sItem, hard: &Hard) -> bool {
     [(&item.default, "limits"), (&item.default_request, "requests")].into_iter().all(|(list, what)| {
         let is_above = |key: &str, value: &K8sQuantity| {
-            quota_of(hard, what, key).is_some_and(|quota| Quantity::from(value).compare(quota) == Some(Ordering::Greater))
+            quota_of(hard, what, key)
+                .is_some_and(|quota| Quantity::from(value).compare(quota) == Some(Ordering::Greater))
         };
         list.iter().flatten().all(|(key, value)| !is_above(key, value))
     })
 }
 
-/// Returns true if the items of the same type in `existing` bound pods at least as strictly as `wanted`. A pod has to satisfy all items.
+/// Returns true if the items of the same type in `existing` bound pods at least as strictly as `wanted`. A pod has to
+/// satisfy all items.
 fn is_covered(wanted: &K8sItem, existing: &[K8sItem]) -> bool {
     let existing: Vec<&K8sItem> = existing.iter().filter(|item| item.type_ == wanted.type_).collect();
     let is_bounded = |list: fn(&K8sItem) -> &K8sList, looser: Ordering| {
@@ -178,7 +187,10 @@ mod tests {
         for (asked, got) in [
             (json!([]), of_class.clone()),
             (json!([{"type": "Container"}]), of_class.clone()),
-            (json!([{"type": "Container", "default": {"cpu": "800m"}}]), container(json!({"default": {"cpu": "800m"}}))),
+            (
+                json!([{"type": "Container", "default": {"cpu": "800m"}}]),
+                container(json!({"default": {"cpu": "800m"}})),
+            ),
             (
                 json!([{"type": "Container", "max": {"cpu": "1"}, "min": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "2"}}]),
                 container(json!({"max": {"cpu": "1"}, "min": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "2"}})),
@@ -209,12 +221,18 @@ mod tests {
                 json!([{"type": "Container", "maxLimitRequestRatio": {"cpu": "5"}}]),
                 "spec.limitRange Container maxLimitRequestRatio cpu: 5 is above the class's 4, which always applies: set 4 or less, or omit it",
             ),
-            (json!([{"type": "Container", "default": {"cpu": "3"}}]), "spec.limitRange Container cpu: default 3 is above max 2"),
+            (
+                json!([{"type": "Container", "default": {"cpu": "3"}}]),
+                "spec.limitRange Container cpu: default 3 is above max 2",
+            ),
             (
                 json!([{"type": "PersistentVolumeClaim", "max": {"storage": "6Gi"}}]),
                 "spec.limitRange PersistentVolumeClaim max storage: 6Gi is above the class's 5Gi, which always applies: set 5Gi or less, or omit it",
             ),
-            (json!([{"type": "Pod"}, {"type": "Pod"}]), "spec.limitRange has two items of type Pod: merge them into one"),
+            (
+                json!([{"type": "Pod"}, {"type": "Pod"}]),
+                "spec.limitRange has two items of type Pod: merge them into one",
+            ),
         ] {
             assert_eq!(cut_items(&asked), (of_class.clone(), vec![says.to_owned()]), "{asked}");
         }
@@ -222,8 +240,12 @@ mod tests {
 
     #[test]
     fn defaults_in_an_item_with_a_refused_bound_are_kept() {
-        let (items, refusals) = cut_items(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
-        assert_eq!((&items[0]["max"], &items[0]["default"], refusals.len()), (&json!({"cpu": "2"}), &json!({"cpu": "900m"}), 1));
+        let (items, refusals) =
+            cut_items(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
+        assert_eq!(
+            (&items[0]["max"], &items[0]["default"], refusals.len()),
+            (&json!({"cpu": "2"}), &json!({"cpu": "900m"}), 1)
+        );
     }
 
     #[test]
@@ -260,7 +282,8 @@ mod tests {
         for existing in loose {
             assert_eq!(keep_strict(&wanted, &existing, &Hard::new()), wanted, "{existing:?}");
         }
-        let (existing, hard) = (with(json!({"default": {"cpu": "2"}})), |cpu: &str| Hard::from([("limits.cpu".to_owned(), cpu.into())]));
+        let (existing, hard) =
+            (with(json!({"default": {"cpu": "2"}})), |cpu: &str| Hard::from([("limits.cpu".to_owned(), cpu.into())]));
         assert_eq!(keep_strict(&wanted, &existing, &hard("2")), existing);
         assert_eq!(keep_strict(&wanted, &existing, &hard("1")), wanted, "no pod without limits would be admitted");
     }

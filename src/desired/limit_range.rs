@@ -1,7 +1,9 @@
-//! The `LimitRange`: completed so that a plain deployment is admitted under the quota, and checked as the API server would.
+//! The `LimitRange`: completed so that a plain deployment is admitted under the quota, and checked as the API server
+//! would.
 //!
 //! A quota on cpu or memory makes the server refuse every pod that specifies none
-//! (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>), so defaults are filled in where neither the class nor the space sets any.
+//! (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>), so defaults are filled in where neither the class
+//! nor the space sets any.
 
 use std::{
     cmp::Ordering,
@@ -24,7 +26,8 @@ use crate::api::{
 /// Resource name to amount, as in a field of an item.
 pub(super) type List = BTreeMap<String, Quantity>;
 
-/// Defaults for a resource that the quota limits and that has no default from the class or the space: (resource, request, limit).
+/// Defaults for a resource that the quota limits and that has no default from the class or the space: (resource,
+/// request, limit).
 const DEFAULT_AMOUNTS: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
 
 const HUGE_PAGES: &str = "hugepages-";
@@ -39,7 +42,8 @@ pub(super) fn build(items: &[LimitRangeItem], labels: &BTreeMap<String, String>)
 
 fn to_k8s(item: &LimitRangeItem) -> K8sItem {
     let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
-    let list = |list: &List| (!list.is_empty()).then(|| list.iter().map(|(key, value)| (key.clone(), value.into())).collect());
+    let list =
+        |list: &List| (!list.is_empty()).then(|| list.iter().map(|(key, value)| (key.clone(), value.into())).collect());
     K8sItem {
         type_: type_name(*type_).to_owned(),
         default: list(default),
@@ -54,8 +58,12 @@ fn to_k8s(item: &LimitRangeItem) -> K8sItem {
 pub(super) fn comparable(limits: &LimitRange) -> (serde_json::Value, serde_json::Value) {
     let items = limits.spec.iter().flat_map(|spec| &spec.limits).map(|item| {
         let K8sItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
-        let lists = [default, default_request, max, min, max_limit_request_ratio]
-            .map(|list| list.iter().flatten().map(|(key, value)| (key.clone(), Quantity::from(value).key())).collect::<BTreeMap<_, _>>());
+        let lists = [default, default_request, max, min, max_limit_request_ratio].map(|list| {
+            list.iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), Quantity::from(value).key()))
+                .collect::<BTreeMap<_, _>>()
+        });
         json!([type_, lists])
     });
     (items.collect(), serde_json::Value::Null)
@@ -75,7 +83,10 @@ pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeI
     items.iter().try_for_each(check)?;
     let container = items.iter().find(|item| item.type_ == LimitType::Container);
     container.into_iter().try_for_each(|item| check_admission(item, hard))?;
-    items.iter().filter(|item| item.type_ != LimitType::PersistentVolumeClaim).try_for_each(|item| check_plain_pod(item, container))?;
+    items
+        .iter()
+        .filter(|item| item.type_ != LimitType::PersistentVolumeClaim)
+        .try_for_each(|item| check_plain_pod(item, container))?;
     Ok(items)
 }
 
@@ -107,7 +118,8 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
                 let fitting = at_least(limit.into(), floor.into_iter().flatten());
                 let cap = at_most(fitting, quota_of(hard, "limits", resource).into_iter().chain(pod_max.get(resource)));
                 let (ratio, request) = (item.max_limit_request_ratio.get(resource), item.default_request.get(resource));
-                let too_far = ratio.zip(request).filter(|(ratio, request)| times(ratio, request, &cap) == Ordering::Less);
+                let too_far =
+                    ratio.zip(request).filter(|(ratio, request)| times(ratio, request, &cap) == Ordering::Less);
                 item.default.insert(resource.into(), too_far.map_or(cap, |(_, request)| request.clone()));
             }
             if wants_request && !request_given && !limit_given {
@@ -128,14 +140,16 @@ pub(super) fn quota_of<'a>(hard: &'a Hard, what: &str, resource: &str) -> Option
 }
 
 fn at_most<'a>(value: Quantity, ceilings: impl Iterator<Item = &'a Quantity>) -> Quantity {
-    ceilings.fold(value, |low, ceiling| if ceiling.compare(&low) == Some(Ordering::Less) { ceiling.clone() } else { low })
+    ceilings
+        .fold(value, |low, ceiling| if ceiling.compare(&low) == Some(Ordering::Less) { ceiling.clone() } else { low })
 }
 
 fn at_least<'a>(value: Quantity, floors: impl Iterator<Item = &'a Quantity>) -> Quantity {
     floors.fold(value, |high, floor| if floor.compare(&high) == Some(Ordering::Greater) { floor.clone() } else { high })
 }
 
-/// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that the stored object equals the one that was sent.
+/// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that the stored object equals the one that
+/// was sent.
 fn default_as_the_server_does(item: &mut LimitRangeItem) {
     let fill = |into: &mut List, from: &List| {
         for (key, value) in from {
@@ -158,7 +172,9 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         ("max", max),
         ("maxLimitRequestRatio", max_limit_request_ratio),
     ];
-    for (field, key, value) in lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value))) {
+    for (field, key, value) in
+        lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value)))
+    {
         if !is_resource(*type_, key) {
             return Err(format!("limitRange {name} {field}: {key:?} is not a valid resource such as cpu or memory"));
         }
@@ -182,7 +198,10 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
                 .filter_map(|(key, value)| Some((key, value, high.get(key)?)))
                 .find(|(_, value, ceiling)| value.compare(ceiling) == Some(Ordering::Greater))
             {
-                return Err(format!("limitRange {name} {key}: {low_field} {} is above {high_field} {}", value.0, ceiling.0));
+                return Err(format!(
+                    "limitRange {name} {key}: {low_field} {} is above {high_field} {}",
+                    value.0, ceiling.0
+                ));
             }
         }
     }
@@ -190,21 +209,26 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         if let (Some(low), Some(high)) = (min.get(key), max.get(key))
             && times(ratio, low, high) == Ordering::Greater
         {
-            return Err(format!("limitRange {name} {key}: maxLimitRequestRatio {} is above max over min, {} / {}", ratio.0, high.0, low.0));
+            return Err(format!(
+                "limitRange {name} {key}: maxLimitRequestRatio {} is above max over min, {} / {}",
+                ratio.0, high.0, low.0
+            ));
         }
     }
     for (key, limit) in default {
         let differs = default_request.get(key).is_some_and(|request| request.compare(limit) != Some(Ordering::Equal));
         if differs && !may_overcommit(key) {
-            return Err(format!("limitRange {name} {key}: default and defaultRequest must be equal, since it cannot be overcommitted"));
+            return Err(format!(
+                "limitRange {name} {key}: default and defaultRequest must be equal, since it cannot be overcommitted"
+            ));
         }
     }
     Ok(())
 }
 
-/// `validateLimitRangeResourceName` of `k8s.io/kubernetes/pkg/apis/core/validation`. For a claim, a name without a domain must be a resource that
-/// Kubernetes knows. For a container or a pod, a name with a domain must be a resource of kubernetes.io or an extended resource, which is still a
-/// qualified name with the prefix `requests.`.
+/// `validateLimitRangeResourceName` of `k8s.io/kubernetes/pkg/apis/core/validation`. For a claim, a name without a
+/// domain must be a resource that Kubernetes knows. For a container or a pod, a name with a domain must be a resource
+/// of kubernetes.io or an extended resource, which is still a qualified name with the prefix `requests.`.
 fn is_resource(type_: LimitType, key: &str) -> bool {
     let of_claims = type_ == LimitType::PersistentVolumeClaim;
     syntax::is_qualified_key(key)
@@ -230,13 +254,15 @@ fn may_overcommit(key: &str) -> bool {
     (!key.contains('/') || key.contains("kubernetes.io/")) && !key.starts_with(HUGE_PAGES)
 }
 
-/// Compares `ratio` times `small` with `large`. Equal if they cannot be compared, since the API server validates them again.
+/// Compares `ratio` times `small` with `large`. Equal if they cannot be compared, since the API server validates them
+/// again.
 fn times(ratio: &Quantity, small: &Quantity, large: &Quantity) -> Ordering {
     let values = ratio.value().zip(small.value()).zip(large.value());
     values.and_then(|((ratio, small), large)| ratio.times_compares(small, large)).unwrap_or(Ordering::Equal)
 }
 
-/// Checks that a pod of one container that specifies no resources is admitted: it has the defaults of containers and nothing else.
+/// Checks that a pod of one container that specifies no resources is admitted: it has the defaults of containers and
+/// nothing else.
 fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) -> Result<(), String> {
     let LimitRangeItem { type_, default: _, default_request: _, max, min, max_limit_request_ratio } = item;
     let name = type_name(*type_);
@@ -249,7 +275,9 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
         ))
     };
     let given = |key: &String, is_limit: bool| if is_limit { limit(key) } else { request(key) };
-    for (field, bounds, what, wrong) in [("max", max, "default", Ordering::Greater), ("min", min, "defaultRequest", Ordering::Less)] {
+    for (field, bounds, what, wrong) in
+        [("max", max, "default", Ordering::Greater), ("min", min, "defaultRequest", Ordering::Less)]
+    {
         for (key, bound) in bounds {
             match given(key, field == "max") {
                 None => return refuse(field, key, bound, &format!("type Container has no {what} of it")),
@@ -262,7 +290,12 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
     }
     for (key, ratio) in max_limit_request_ratio {
         let (Some(limit), Some(request)) = (limit(key), request(key)) else {
-            return refuse("maxLimitRequestRatio", key, ratio, "type Container lacks a default or a defaultRequest of it");
+            return refuse(
+                "maxLimitRequestRatio",
+                key,
+                ratio,
+                "type Container lacks a default or a defaultRequest of it",
+            );
         };
         if times(ratio, request, limit) == Ordering::Less {
             return refuse(
@@ -278,9 +311,13 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
 
 /// Checks that a container that specifies no resources fits into an empty namespace.
 fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
-    for (field, list, what) in [("default", &item.default, "limits"), ("defaultRequest", &item.default_request, "requests")] {
+    for (field, list, what) in
+        [("default", &item.default, "limits"), ("defaultRequest", &item.default_request, "requests")]
+    {
         for (resource, value) in list {
-            if let Some(quota) = quota_of(hard, what, resource).filter(|quota| value.compare(quota) == Some(Ordering::Greater)) {
+            if let Some(quota) =
+                quota_of(hard, what, resource).filter(|quota| value.compare(quota) == Some(Ordering::Greater))
+            {
                 return Err(format!(
                     "limitRange Container {field} {resource}: {} is above the quota of {} for {what}.{resource}, so a pod that sets no resources would be rejected: lower the limitRange or raise the quota",
                     value.0, quota.0
@@ -316,24 +353,30 @@ mod tests {
         let given = item(
             json!({"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}),
         );
-        let quota = hard(json!({"requests.cpu": "10", "requests.memory": "100Gi", "limits.cpu": "10", "limits.memory": "100Gi"}));
+        let quota = hard(
+            json!({"requests.cpu": "10", "requests.memory": "100Gi", "limits.cpu": "10", "limits.memory": "100Gi"}),
+        );
         assert_eq!(complete(std::slice::from_ref(&given), &quota), Ok(vec![given]));
     }
 
     #[test]
     fn missing_defaults_are_filled_in_and_fit_the_quota() {
         let quota = hard(json!({"requests.cpu": "50m", "limits.memory": "256Mi"}));
-        let expected =
-            item(json!({"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "256Mi"}}));
+        let expected = item(
+            json!({"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "256Mi"}}),
+        );
         assert_eq!(complete(&[], &quota), Ok(vec![expected]));
         assert_eq!(complete(&[], &hard(json!({"pods": "3"}))), Ok(vec![]));
     }
 
     #[test]
     fn defaults_that_are_filled_in_keep_the_ratio() {
-        for (ratio, given, limit, request) in
-            [("2", None, "500m", "500m"), ("5", None, "500m", "100m"), ("10", None, "500m", "100m"), ("4", Some("100m"), "100m", "100m")]
-        {
+        for (ratio, given, limit, request) in [
+            ("2", None, "500m", "500m"),
+            ("5", None, "500m", "100m"),
+            ("10", None, "500m", "100m"),
+            ("4", Some("100m"), "100m", "100m"),
+        ] {
             let mut container = item(json!({"type": "Container", "maxLimitRequestRatio": {"cpu": ratio}}));
             if let Some(given) = given {
                 container.default_request.insert("cpu".into(), given.into());
@@ -344,7 +387,11 @@ mod tests {
                 continue;
             }
             let filled = filled.unwrap();
-            assert_eq!((&filled[0].default["cpu"], &filled[0].default_request["cpu"]), (&limit.into(), &request.into()), "ratio {ratio}");
+            assert_eq!(
+                (&filled[0].default["cpu"], &filled[0].default_request["cpu"]),
+                (&limit.into(), &request.into()),
+                "ratio {ratio}"
+            );
         }
     }
 
@@ -377,9 +424,14 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one table")]
     fn contradictions_are_refused_with_a_message() {
         for (items, quota, says) in [
-            (json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]), json!({}), "default 4 is above max 2"),
+            (
+                json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]),
+                json!({}),
+                "default 4 is above max 2",
+            ),
             (
                 json!([{"type": "Container", "min": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}]),
                 json!({}),
@@ -392,7 +444,11 @@ mod tests {
             ),
             (json!([{"type": "Pod", "default": {"cpu": "1"}}]), json!({}), "are for type Container"),
             (json!([{"type": "Pod"}, {"type": "Pod"}]), json!({}), "two items of type Pod"),
-            (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "requires min or max of storage"),
+            (
+                json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]),
+                json!({}),
+                "requires min or max of storage",
+            ),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]), json!({}), "below 1"),
             (json!([{"type": "Container", "max": {"pods": "3"}}]), json!({}), "not a valid resource"),
             (
@@ -421,11 +477,27 @@ mod tests {
                 "the defaultRequest for type Container is 128Mi",
             ),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),
-            (json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]), json!({}), "\"foo\" is not a valid"),
-            (json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]), json!({}), "is not a valid resource"),
+            (
+                json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]),
+                json!({}),
+                "\"foo\" is not a valid",
+            ),
+            (
+                json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]),
+                json!({}),
+                "is not a valid resource",
+            ),
             // The key is escaped, although the value is not valid either.
-            (json!([{"type": "Container", "max": {"cpu\u{1b}[2J": "-1"}}]), json!({}), r#"max: "cpu\u{1b}[2J" is not a valid resource"#),
-            (json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]), json!({}), "is not a valid"),
+            (
+                json!([{"type": "Container", "max": {"cpu\u{1b}[2J": "-1"}}]),
+                json!({}),
+                r#"max: "cpu\u{1b}[2J" is not a valid resource"#,
+            ),
+            (
+                json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]),
+                json!({}),
+                "is not a valid",
+            ),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();

@@ -1,7 +1,7 @@
 //! Labels and annotations: the wanted ones, the existing ones, and their comparison.
 //!
-//! Keys of other clients stay. A key that the operator wrote and no longer wants is found in the entry of its field manager, see
-//! `docs/adr/0001-children-by-post-and-json-patch.md`.
+//! Keys of other clients stay. A key that the operator wrote and no longer wants is found in the entry of its field
+//! manager, see `docs/adr/0001-children-by-post-and-json-patch.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,10 +86,13 @@ impl SeenMetadata {
 
     /// Returns true if every wanted key has its value, and the operator owns no key that is neither wanted nor kept.
     pub fn matches(&self, WantedMetadata { written, kept }: &WantedMetadata) -> bool {
-        let wanted: BTreeMap<u64, u64> = written.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
+        let wanted: BTreeMap<u64, u64> =
+            written.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
         let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
         let may_stay = |entry: &Entry| {
-            !entry.ours || wanted.contains_key(&entry.key) || kept.0.iter().any(|(which, key)| hash(&(which, key)) == entry.key)
+            !entry.ours
+                || wanted.contains_key(&entry.key)
+                || kept.0.iter().any(|(which, key)| hash(&(which, key)) == entry.key)
         };
         present == wanted.len() && self.0.iter().all(may_stay)
     }
@@ -125,15 +128,22 @@ impl Metadata {
 }
 
 impl WantedMetadata {
-    /// The merge patch (RFC 7386) that sets the wanted keys on `live` and removes the operator's keys that are neither wanted nor kept. It contains
-    /// the UID, so the API server refuses it for another object of the same name.
+    /// The merge patch (RFC 7386) that sets the wanted keys on `live` and removes the operator's keys that are neither
+    /// wanted nor kept. It contains the UID, so the API server refuses it for another object of the same name.
     pub fn patch(&self, live: &ObjectMeta) -> Value {
         let owned = Owned::from_managed_fields(live);
-        let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
+        let section = |which: Which,
+                       wanted: &BTreeMap<String, String>,
+                       present: Option<&BTreeMap<String, String>>|
+         -> Map<String, Value> {
             let may_stay = |key: &String| wanted.contains_key(key) || self.kept.0.contains(&(which, key.clone()));
             let stale = present.into_iter().flatten().filter(|(key, _)| !may_stay(key) && owned.has(which, key));
-            let fresh = wanted.iter().filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
-            stale.map(|(key, _)| (key.clone(), Value::Null)).chain(fresh.map(|(key, value)| (key.clone(), json!(value)))).collect()
+            let fresh =
+                wanted.iter().filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
+            stale
+                .map(|(key, _)| (key.clone(), Value::Null))
+                .chain(fresh.map(|(key, value)| (key.clone(), json!(value))))
+                .collect()
         };
         json!({"metadata": {
             "uid": live.uid,
@@ -143,7 +153,8 @@ impl WantedMetadata {
     }
 }
 
-/// Returns true if that annotation of `live` is the operator's: its field manager wrote it, or the key has the operator's prefix.
+/// Returns true if that annotation of `live` is the operator's: its field manager wrote it, or the key has the
+/// operator's prefix.
 pub(super) fn owns_annotation(live: &ObjectMeta, key: &str) -> bool {
     Owned::from_managed_fields(live).has(Which::Annotations, key)
 }
@@ -153,12 +164,19 @@ struct Owned<'a>(Vec<&'a Value>);
 
 impl<'a> Owned<'a> {
     fn from_managed_fields(object: &'a ObjectMeta) -> Self {
-        let ours = object.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
-        Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
+        let ours = object
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
+        Self(
+            ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect(),
+        )
     }
 
-    /// Returns true if the operator owns the key. A reserved key of its prefix counts as its own whichever client wrote it, so that a forged one is
-    /// removed. The label that the API server adds never counts, although the managed fields list it under the client that created the namespace.
+    /// Returns true if the operator owns the key. A reserved key of its prefix counts as its own whichever client wrote
+    /// it, so that a forged one is removed. The label that the API server adds never counts, although the managed
+    /// fields list it under the client that created the namespace.
     fn has(&self, which: Which, key: &str) -> bool {
         if names::is_reserved(key) {
             return true;
@@ -197,8 +215,10 @@ mod tests {
     }
 
     fn wanted() -> WantedMetadata {
-        let written =
-            Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() };
+        let written = Metadata {
+            labels: [("team".into(), "payments".into())].into(),
+            annotations: [("mail".into(), "p@example.com".into())].into(),
+        };
         WantedMetadata { written, kept: Keys::default() }
     }
 
@@ -216,7 +236,10 @@ mod tests {
     #[test]
     fn a_stale_key_of_the_operator_is_removed_and_other_keys_stay() {
         assert!(!SeenMetadata::from_metadata(&seen()).matches(&wanted()));
-        assert_eq!(wanted().patch(&seen()), json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}}));
+        assert_eq!(
+            wanted().patch(&seen()),
+            json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}})
+        );
         let mut clean = seen();
         clean.labels.as_mut().unwrap().remove("tier");
         assert!(SeenMetadata::from_metadata(&clean).matches(&wanted()));
@@ -234,7 +257,8 @@ mod tests {
         }));
         assert!(!SeenMetadata::from_metadata(&object).matches(&WantedMetadata::default()));
         let gone = json!({"developerspace.dev/expires-at": null});
-        let patch = json!({"metadata": {"uid": "u1", "labels": {"developerspace.dev/cost-center": null}, "annotations": gone}});
+        let patch =
+            json!({"metadata": {"uid": "u1", "labels": {"developerspace.dev/cost-center": null}, "annotations": gone}});
         assert_eq!(WantedMetadata::default().patch(&object), patch);
         object.labels = None;
         object.annotations.as_mut().unwrap().remove("developerspace.dev/expires-at");
@@ -248,7 +272,10 @@ mod tests {
             "managedFields": [{"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}}],
         }));
         assert!(SeenMetadata::from_metadata(&object).matches(&WantedMetadata::default()));
-        assert_eq!(WantedMetadata::default().patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
+        assert_eq!(
+            WantedMetadata::default().patch(&object),
+            json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}})
+        );
     }
 
     #[test]
@@ -268,8 +295,14 @@ mod tests {
 
     #[test]
     fn kept_keys_are_neither_written_nor_removed() {
-        let kept = Metadata { labels: [("tier".into(), "new".into()), ("absent".into(), "x".into())].into(), annotations: [].into() };
-        let wanted = WantedMetadata { kept: Keys::from_metadata(&kept).and_annotation("developerspace.dev/replaces"), ..wanted() };
+        let kept = Metadata {
+            labels: [("tier".into(), "new".into()), ("absent".into(), "x".into())].into(),
+            annotations: [].into(),
+        };
+        let wanted = WantedMetadata {
+            kept: Keys::from_metadata(&kept).and_annotation("developerspace.dev/replaces"),
+            ..wanted()
+        };
         let mut object = seen();
         object.annotations.as_mut().unwrap().insert("developerspace.dev/replaces".into(), "u0".into());
         assert!(SeenMetadata::from_metadata(&object).matches(&wanted));

@@ -1,5 +1,6 @@
-//! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to such a role, but the binding gives no access. So no
-//! such binding is created, and the condition of the space gives the reason. Existing bindings stay; subjects that leave are removed.
+//! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to such a role, but the
+//! binding gives no access. So no such binding is created, and the condition of the space gives the reason. Existing
+//! bindings stay; subjects that leave are removed.
 
 use std::collections::BTreeSet;
 
@@ -39,11 +40,14 @@ pub(crate) fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option
 /// Removes from `wanted` the bindings to a missing ClusterRole, except those that exist.
 pub(crate) fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     let bindings = std::mem::take(&mut wanted.bindings).into_iter();
-    let held = |binding: RoleBinding| if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) };
+    let held = |binding: RoleBinding| {
+        if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) }
+    };
     wanted.bindings = bindings.filter_map(held).collect();
 }
 
-/// The part of `binding` that exists. An existing binding to another ClusterRole keeps that role, and those of its subjects that are still wanted.
+/// The part of `binding` that exists. An existing binding to another ClusterRole keeps that role, and those of its
+/// subjects that are still wanted.
 fn existing(binding: RoleBinding, seen: &[SeenChild]) -> Option<RoleBinding> {
     let existing = find(seen, &binding)?;
     if Fingerprint::from(&binding).identity == existing.fingerprint.identity {
@@ -60,8 +64,8 @@ fn accept_any_role(binding: &mut RoleBinding) {
     binding.metadata.labels = None;
 }
 
-/// Changes `wanted` for a space that is granted nothing new: an existing binding keeps its ClusterRole while the wanted one is missing. A binding
-/// that was not seen stays in `wanted`, so that it is read and loses the subjects that leave.
+/// Changes `wanted` for a space that is granted nothing new: an existing binding keeps its ClusterRole while the wanted
+/// one is missing. A binding that was not seen stays in `wanted`, so that it is read and loses the subjects that leave.
 pub(crate) fn keep_roles(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     for binding in wanted.bindings.iter_mut().filter(|binding| missing.contains(&binding.role_ref.name)) {
         let identity = Fingerprint::from(&*binding).identity;
@@ -79,8 +83,10 @@ mod tests {
     use crate::desired::{Child, Grant, change::Change, diff::diff};
 
     fn binding(role: &str, subjects: &[&str]) -> RoleBinding {
-        let subjects: Vec<_> =
-            subjects.iter().map(|name| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name})).collect();
+        let subjects: Vec<_> = subjects
+            .iter()
+            .map(|name| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}))
+            .collect();
         serde_json::from_value(json!({
             "metadata": {"name": "developerspace-owner", "uid": "uid-of-the-binding", "labels": {"developerspace.dev/space": "orchid-lab"}},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}, "subjects": subjects,
@@ -142,14 +148,20 @@ mod tests {
             (vec!["ada@example.com", "bo@example.com"], vec!["bo@example.com"], Some(vec!["bo@example.com"])),
         ] {
             let seen = [Child::Binding(binding("edit", &live)).seen()];
-            let mut children = Children { quota: None, limits: None, network: None, bindings: vec![binding("growers", &wanted)] };
+            let mut children =
+                Children { quota: None, limits: None, network: None, bindings: vec![binding("growers", &wanted)] };
             hold(&mut children, &seen, &missing());
             let changes = diff(&children, &seen, Grant::Full);
             let written: Vec<_> = changes.withdrawals.iter().chain(&changes.grants).collect();
             assert_eq!(written.len(), usize::from(repaired_to.is_some()), "{written:?}");
             if let Some(subjects) = repaired_to {
                 let text = format!("{written:?}");
-                assert!(text.contains("Repair") && subjects.iter().all(|name| text.contains(name)) && !text.contains("ada@"), "{text}");
+                assert!(
+                    text.contains("Repair")
+                        && subjects.iter().all(|name| text.contains(name))
+                        && !text.contains("ada@"),
+                    "{text}"
+                );
             }
         }
     }

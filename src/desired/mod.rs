@@ -1,8 +1,8 @@
 //! Pure decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
 //!
-//! [`resolve()`] turns a space and its class into the configuration of the space and the objections to the rest of its spec. [`desire()`] builds the
-//! objects. [`diff`] compares them with the existing ones. [`lifetime`] computes the expiry and the warnings. [`status`] builds the status and its
-//! Events.
+//! [`resolve()`] turns a space and its class into the configuration of the space and the objections to the rest of its
+//! spec. [`desire()`] builds the objects. [`diff`] compares them with the existing ones. [`lifetime`] computes the
+//! expiry and the warnings. [`status`] builds the status and its Events.
 
 pub mod admitted;
 pub mod adoption;

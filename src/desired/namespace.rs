@@ -1,4 +1,5 @@
-//! The labels and annotations of a space's namespace: those that the class and the operator set, and those that the space asks for.
+//! The labels and annotations of a space's namespace: those that the class and the operator set, and those that the
+//! space asks for.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,10 @@ impl NamespaceMetadata {
             labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
         }
         let mut annotations = resolved.metadata.annotations.clone();
-        let own = [(names::ANNOTATION_SPACE_UID, space.metadata.uid.clone()), (names::ANNOTATION_EXPIRES_AT, expires_at.map(rfc3339))];
+        let own = [
+            (names::ANNOTATION_SPACE_UID, space.metadata.uid.clone()),
+            (names::ANNOTATION_EXPIRES_AT, expires_at.map(rfc3339)),
+        ];
         annotations.extend(present(own));
         let in_force = space.status.as_ref().and_then(|status| status.owner.as_ref()).map(Subject::from);
         Self {
@@ -52,19 +56,25 @@ impl NamespaceMetadata {
         }
     }
 
-    /// Keeps the stricter of the class's Pod Security levels and `found`, the levels of an adopted namespace, and records `found` in an annotation.
+    /// Keeps the stricter of the class's Pod Security levels and `found`, the levels of an adopted namespace, and
+    /// records `found` in an annotation.
     #[must_use]
     pub(crate) fn at_least(mut self, found: PodSecurity) -> Self {
         self.ruled.labels.extend(pod_security::labels(pod_security::stricter(self.pod_security, found)));
         let remembered = pod_security::to_annotation(found);
-        self.ruled.annotations.extend(remembered.map(|levels| (names::ANNOTATION_ADOPTED_POD_SECURITY.to_owned(), levels)));
+        self.ruled
+            .annotations
+            .extend(remembered.map(|levels| (names::ANNOTATION_ADOPTED_POD_SECURITY.to_owned(), levels)));
         self
     }
 
     /// The metadata to write while the spec is accepted: all of it.
     pub fn granted(self) -> WantedMetadata {
         let Self { ruled, requested, new_owner, owner_in_force: _, pod_security: _ } = self;
-        WantedMetadata { written: requested.overridden_by(owner(&new_owner)).overridden_by(ruled), kept: kept(&Metadata::default()) }
+        WantedMetadata {
+            written: requested.overridden_by(owner(&new_owner)).overridden_by(ruled),
+            kept: kept(&Metadata::default()),
+        }
     }
 
     /// The metadata to write while the spec is refused. Keys that the spec asks for are neither set nor removed.
@@ -74,8 +84,8 @@ impl NamespaceMetadata {
     }
 }
 
-/// The keys that are neither written nor removed: those of `requested`, and the annotation with the UID of the replaced namespace, which nothing reads
-/// once the namespace's own UID is recorded.
+/// The keys that are neither written nor removed: those of `requested`, and the annotation with the UID of the replaced
+/// namespace, which nothing reads once the namespace's own UID is recorded.
 fn kept(requested: &Metadata) -> Keys {
     Keys::from_metadata(requested).and_annotation(names::ANNOTATION_REPLACES)
 }
@@ -83,8 +93,12 @@ fn kept(requested: &Metadata) -> Keys {
 fn requested(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
     let contact = space.spec.contact.clone().unwrap_or_default();
     let mut labels = resolved.keys.labels.clone();
-    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && syntax::is_label_value(value));
-    labels.extend(present([(names::LABEL_TEAM, readable(&contact.team)), (names::LABEL_COST_CENTER, readable(&contact.cost_center))]));
+    let readable =
+        |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && syntax::is_label_value(value));
+    labels.extend(present([
+        (names::LABEL_TEAM, readable(&contact.team)),
+        (names::LABEL_COST_CENTER, readable(&contact.cost_center)),
+    ]));
     let Contact { team, email, chat, url, cost_center } = contact;
     let mut annotations = resolved.keys.annotations.clone();
     annotations.extend(present([
@@ -100,8 +114,10 @@ fn requested(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
 }
 
 fn owner(owner: &Subject) -> Metadata {
-    let annotations =
-        present([(names::ANNOTATION_OWNER, Some(owner.to_string())), (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(owner.name.clone()))]);
+    let annotations = present([
+        (names::ANNOTATION_OWNER, Some(owner.to_string())),
+        (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(owner.name.clone())),
+    ]);
     Metadata { labels: BTreeMap::new(), annotations }
 }
 
@@ -161,9 +177,15 @@ mod tests {
         };
         let kept = Keys::from_metadata(&requested).and_annotation("developerspace.dev/replaces");
         assert_eq!(metadata().withheld(), WantedMetadata { written: written.clone(), kept });
-        let new_owner = map([("developerspace.dev/owner", "User:carol@example.com"), ("openshift.io/requester", "carol@example.com")]);
+        let new_owner = map([
+            ("developerspace.dev/owner", "User:carol@example.com"),
+            ("openshift.io/requester", "carol@example.com"),
+        ]);
         let new_owner = Metadata { labels: map([]), annotations: new_owner };
         let kept = Keys::default().and_annotation("developerspace.dev/replaces");
-        assert_eq!(metadata().granted(), WantedMetadata { written: written.overridden_by(requested).overridden_by(new_owner), kept });
+        assert_eq!(
+            metadata().granted(),
+            WantedMetadata { written: written.overridden_by(requested).overridden_by(new_owner), kept }
+        );
     }
 }

@@ -15,9 +15,10 @@ use crate::api::{Isolation, Network, names, syntax};
 pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Option<NetworkPolicy> {
     let Network { isolation, enforced: _, allow_from_namespaces } = network;
     let itself = NetworkPolicyPeer { pod_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
-    let others = allow_from_namespaces
-        .iter()
-        .map(|selector| NetworkPolicyPeer { namespace_selector: Some(as_stored(selector)), ..NetworkPolicyPeer::default() });
+    let others = allow_from_namespaces.iter().map(|selector| NetworkPolicyPeer {
+        namespace_selector: Some(as_stored(selector)),
+        ..NetworkPolicyPeer::default()
+    });
     match isolation {
         Isolation::None => None,
         Isolation::Namespace => Some(NetworkPolicy {
@@ -25,14 +26,18 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
             spec: Some(NetworkPolicySpec {
                 pod_selector: Some(LabelSelector::default()),
                 policy_types: Some(vec!["Ingress".to_owned()]),
-                ingress: Some(vec![NetworkPolicyIngressRule { from: Some(std::iter::once(itself).chain(others).collect()), ports: None }]),
+                ingress: Some(vec![NetworkPolicyIngressRule {
+                    from: Some(std::iter::once(itself).chain(others).collect()),
+                    ports: None,
+                }]),
                 egress: None,
             }),
         }),
     }
 }
 
-/// Removes the empty maps and lists that the API server does not store, so that the stored object equals the one that was sent.
+/// Removes the empty maps and lists that the API server does not store, so that the stored object equals the one that
+/// was sent.
 fn as_stored(selector: &LabelSelector) -> LabelSelector {
     let LabelSelector { match_labels, match_expressions } = selector.clone();
     let expressions = match_expressions.filter(|expressions| !expressions.is_empty()).map(|mut expressions| {
@@ -50,7 +55,8 @@ pub fn check(network: &Network) -> Result<(), String> {
         let refuse = |what: String| Err(format!("network.allowFromNamespaces: {what}"));
         let labels = match_labels.iter().flatten().map(|(key, value)| (key, std::slice::from_ref(value)));
         let expressions = match_expressions.iter().flatten();
-        let expressed = expressions.clone().map(|expression| (&expression.key, expression.values.as_deref().unwrap_or_default()));
+        let expressed =
+            expressions.clone().map(|expression| (&expression.key, expression.values.as_deref().unwrap_or_default()));
         for (key, values) in labels.chain(expressed) {
             if !syntax::is_qualified_key(key) {
                 return refuse(format!("{key:?} is not a valid key such as kubernetes.io/metadata.name"));

@@ -1,5 +1,6 @@
-//! Classes that admit namespaces that owners of spaces can create: `network.allowFromNamespaces` opens every space of the class, so it may
-//! select only by labels that no owner writes. Validates selectors that the API server accepts, and nothing else of a class.
+//! Classes that admit namespaces that owners of spaces can create: `network.allowFromNamespaces` opens every space of
+//! the class, so it may select only by labels that no owner writes. Validates selectors that the API server accepts,
+//! and nothing else of a class.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +39,10 @@ pub(crate) struct SelectorContext<'a> {
 pub(crate) fn handed_out(class: &SpaceClass) -> impl Iterator<Item = HandedOut<'_>> {
     let name = class.metadata.name.as_deref().unwrap_or_default();
     let accepted = class.status.iter().flat_map(|status| &status.accepted);
-    std::iter::once(&class.spec).chain(accepted).flat_map(allowed_keys).map(move |pattern| HandedOut { class: name, pattern })
+    std::iter::once(&class.spec)
+        .chain(accepted)
+        .flat_map(allowed_keys)
+        .map(move |pattern| HandedOut { class: name, pattern })
 }
 
 fn allowed_keys(class: &SpaceClassSpec) -> impl Iterator<Item = &str> {
@@ -68,7 +72,11 @@ fn objection(selector: &LabelSelector, cluster: &SelectorContext<'_>) -> Option<
 
 fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Requirement<'_>> {
     let LabelSelector { match_labels, match_expressions } = selector;
-    let labels = match_labels.iter().flatten().map(|(key, value)| Requirement { key, operator: "In", values: std::slice::from_ref(value) });
+    let labels = match_labels.iter().flatten().map(|(key, value)| Requirement {
+        key,
+        operator: "In",
+        values: std::slice::from_ref(value),
+    });
     let expressions = match_expressions.iter().flatten().map(|expression| Requirement {
         key: &expression.key,
         operator: &expression.operator,
@@ -81,7 +89,9 @@ fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Requirement<'_
 fn met_by_a_space(requirement: &Requirement<'_>, cluster: &SelectorContext<'_>) -> Option<String> {
     let Requirement { key, operator, values } = requirement;
     if matches!(*operator, "NotIn" | "DoesNotExist") {
-        return Some(format!("operator {operator} of {key} selects namespaces that do not have the label, as most spaces do not"));
+        return Some(format!(
+            "operator {operator} of {key} selects namespaces that do not have the label, as most spaces do not"
+        ));
     }
     if let Some((_, field)) = LABELS_OF_OWNERS.iter().find(|(label, _)| label == key) {
         return Some(format!("owners of spaces write the label {key} by {field}"));
@@ -90,7 +100,9 @@ fn met_by_a_space(requirement: &Requirement<'_>, cluster: &SelectorContext<'_>) 
         return Some(format!("owners of spaces write the label {key}, since metadata.allowedKeys has {by}"));
     }
     if is_on_every_space(requirement) {
-        return Some(format!("operator {operator} of {key} selects the namespaces of spaces, since the operator writes that label"));
+        return Some(format!(
+            "operator {operator} of {key} selects the namespaces of spaces, since the operator writes that label"
+        ));
     }
     if *key != names::LABEL_NAMESPACE_NAME {
         return None;
@@ -110,12 +122,13 @@ fn handed_out_by(key: &str, cluster: &SelectorContext<'_>) -> Option<String> {
     (!entries.is_empty()).then(|| entries.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
-/// Returns true if the operator itself puts the required label on namespaces of spaces. To select the spaces of a named class is the administrator's
-/// choice.
+/// Returns true if the operator itself puts the required label on namespaces of spaces. To select the spaces of a named
+/// class is the administrator's choice.
 fn is_on_every_space(Requirement { key, operator, values }: &Requirement<'_>) -> bool {
     let by_class = *key == names::LABEL_CLASS && *operator == "In";
     let of_ours = key.starts_with(names::PREFIX) && !by_class;
-    let managed = *key == names::LABEL_MANAGED_BY && (*operator == "Exists" || values.iter().any(|value| value == names::OPERATOR));
+    let managed = *key == names::LABEL_MANAGED_BY
+        && (*operator == "Exists" || values.iter().any(|value| value == names::OPERATOR));
     of_ours || managed
 }
 
@@ -141,7 +154,11 @@ mod tests {
         ];
         let handed_out = classes.iter().flat_map(handed_out).collect();
         let cluster = SelectorContext { handed_out, is_of_space: &|name| name == "rosa-lab" };
-        check(&serde_json::from_value(json!({"allowFromNamespaces": [{"matchLabels": {"tier": "front"}}, selector]})).unwrap(), &cluster)
+        check(
+            &serde_json::from_value(json!({"allowFromNamespaces": [{"matchLabels": {"tier": "front"}}, selector]}))
+                .unwrap(),
+            &cluster,
+        )
     }
 
     fn expression(key: &str, operator: &str, values: &[&str]) -> Value {
@@ -172,17 +189,29 @@ mod tests {
             (json!({"matchLabels": {"developerspace.dev/team": "botany"}}), "spec.contact.team"),
             (expression("developerspace.dev/cost-center", "In", &["4711"]), "spec.contact.costCenter"),
             (expression("developerspace.dev/space", "Exists", &[]), "metadata.name"),
-            (json!({"matchLabels": {"example.com/role": "ingress"}}), "since metadata.allowedKeys has example.com/* in SpaceClass meadow"),
-            (json!({"matchLabels": {"floor": "ground"}}), "has floor in SpaceClass meadow and floor in SpaceClass orchard"),
+            (
+                json!({"matchLabels": {"example.com/role": "ingress"}}),
+                "since metadata.allowedKeys has example.com/* in SpaceClass meadow",
+            ),
+            (
+                json!({"matchLabels": {"floor": "ground"}}),
+                "has floor in SpaceClass meadow and floor in SpaceClass orchard",
+            ),
             (expression("kind", "Exists", &[]), "has k* in SpaceClass orchard"),
             (expression("platform.test/quarantine", "DoesNotExist", &[]), "DoesNotExist of platform.test/quarantine"),
             (expression("kubernetes.io/metadata.name", "NotIn", &["prod"]), "NotIn of kubernetes.io/metadata.name"),
             (expression("kubernetes.io/metadata.name", "Exists", &[]), "selects every namespace"),
-            (expression("kubernetes.io/metadata.name", "In", &["ingress-nginx", "rosa-lab"]), "namespace rosa-lab belongs to"),
+            (
+                expression("kubernetes.io/metadata.name", "In", &["ingress-nginx", "rosa-lab"]),
+                "namespace rosa-lab belongs to",
+            ),
             (json!({"matchLabels": {"kubernetes.io/metadata.name": "rosa-lab"}}), "namespace rosa-lab belongs to"),
             (expression("developerspace.dev/class", "Exists", &[]), "selects the namespaces of spaces"),
             (json!({"matchLabels": {"developerspace.dev/released": "true"}}), "selects the namespaces of spaces"),
-            (json!({"matchLabels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}), "selects the namespaces of spaces"),
+            (
+                json!({"matchLabels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}),
+                "selects the namespaces of spaces",
+            ),
             (expression("app.kubernetes.io/managed-by", "Exists", &[]), "selects the namespaces of spaces"),
             // A further requirement does not help: owners can write the label of the other one.
             (

@@ -1,5 +1,6 @@
-//! The rules that an existing space does not comply with: a new space that broke them would be refused, and this one keeps what it has or
-//! loses it after a notice. A metric counts such spaces and `doctor` explains them. This module refuses nothing.
+//! The rules that an existing space does not comply with: a new space that broke them would be refused, and this one
+//! keeps what it has or loses it after a notice. A metric counts such spaces and `doctor` explains them. This module
+//! refuses nothing.
 
 use super::{
     contact, ledger,
@@ -58,8 +59,12 @@ pub fn broken(space: &DeveloperSpace, class: Option<&SpaceClassSpec>, is_name_re
     let is_broken = |rule: &Rule| match rule {
         Rule::Protected => spec.protected && class.is_some_and(|class| !ledger::allows_protected(class)),
         Rule::Never => asks_for_never && class.is_some_and(|class| !ledger::allows_never(class)),
-        Rule::Retain => spec.deletion_policy == DeletionPolicy::Retain && class.is_some_and(|class| !class.allow_retain),
-        Rule::Contact => class.is_some_and(|class| !contact::missing(spec.contact.as_ref(), contact::required(class)).is_empty()),
+        Rule::Retain => {
+            spec.deletion_policy == DeletionPolicy::Retain && class.is_some_and(|class| !class.allow_retain)
+        }
+        Rule::Contact => {
+            class.is_some_and(|class| !contact::missing(spec.contact.as_ref(), contact::required(class)).is_empty())
+        }
         Rule::Name => keeps_name && is_name_refused,
         Rule::Size => ledger::bytes(spec) > ledger::MAX_METADATA_BYTES,
     };
@@ -88,8 +93,7 @@ mod tests {
     fn every_rule_that_an_existing_space_breaks_is_found() {
         let strict = json!({"metadata": {"requiredContact": ["team"]}});
         let consents = json!({"lifetime": {"allowProtected": true, "allowNever": true}, "allowRetain": true});
-        let large =
-            json!({"spec": {"labels": {"example.com/a": "a".repeat(8 * 1024)}, "annotations": {"example.com/a": "a".repeat(8 * 1024)}}});
+        let large = json!({"spec": {"labels": {"example.com/a": "a".repeat(8 * 1024)}, "annotations": {"example.com/a": "a".repeat(8 * 1024)}}});
         for (change, refused, under_strict, under_consent, without_class) in [
             (json!({}), false, vec![], vec![], vec![]),
             (json!({"spec": {"protected": true}}), false, vec![Rule::Protected], vec![], vec![]),
@@ -118,7 +122,10 @@ mod tests {
     fn no_rule_applies_to_a_space_that_is_sealed_or_deleted() {
         let protected = json!({"spec": {"protected": true}});
         let expired = json!([{"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": "2026-03-09T08:00:00Z"}]);
-        for going in [json!({"metadata": {"deletionTimestamp": "2026-03-09T08:00:00Z"}}), json!({"status": {"conditions": expired}})] {
+        for going in [
+            json!({"metadata": {"deletionTimestamp": "2026-03-09T08:00:00Z"}}),
+            json!({"status": {"conditions": expired}}),
+        ] {
             let mut change = protected.clone();
             json_patch::merge(&mut change, &going);
             assert_eq!(violations(&change, Some(&json!({})), true), [], "{going}");

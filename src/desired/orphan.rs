@@ -3,8 +3,13 @@
 use super::{seen_namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
-/// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not record it.
-pub(crate) fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: impl FnOnce(&Uid) -> bool) -> bool {
+/// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not
+/// record it.
+pub(crate) fn is_orphan(
+    seen: &SeenNamespace,
+    space: Option<&DeveloperSpace>,
+    exists: impl FnOnce(&Uid) -> bool,
+) -> bool {
     let Some(claim) = &seen.claim else { return false };
     let recorded = space.and_then(|space| space.status.as_ref()?.namespace.as_ref());
     seen.terminating.is_none() && !exists(claim) && recorded.is_none_or(|recorded| seen.uid != *recorded.uid)

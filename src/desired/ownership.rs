@@ -1,6 +1,7 @@
 //! The owner of an existing namespace, and the sentence for a namespace that is not the space's.
 //!
-//! UIDs decide. The claim annotation only repairs a crash between the creation of a namespace and the record of its UID.
+//! UIDs decide. The claim annotation only repairs a crash between the creation of a namespace and the record of its
+//! UID.
 
 use chrono::TimeDelta;
 
@@ -25,7 +26,8 @@ pub enum Ownership {
     Foreign,
 }
 
-/// Returns the owner of the namespace. Labels prove nothing. A release is final, although the space still records the UID.
+/// Returns the owner of the namespace. Labels prove nothing. A release is final, although the space still records the
+/// UID.
 pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     let is_recorded = recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded);
     if (is_recorded && !is_released_from(space, seen)) || is_made_for(space, seen) {
@@ -39,8 +41,8 @@ pub(crate) fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> b
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
 }
 
-/// Returns true if the deletion of this space has released the namespace. A space that is not being deleted has released nothing, whatever the marks
-/// of the namespace.
+/// Returns true if the deletion of this space has released the namespace. A space that is not being deleted has
+/// released nothing, whatever the marks of the namespace.
 pub(crate) fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let leaving = space.metadata.deletion_timestamp.as_ref().and(space.metadata.uid.as_deref());
     let from = seen.released.as_ref().zip(leaving);
@@ -57,9 +59,10 @@ pub(crate) fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
     space.status.as_ref()?.namespace.as_ref().map(|namespace| namespace.uid.as_str())
 }
 
-/// Returns true if the namespace was created for the space. The claim holds for a space that is not sealed and has recorded no UID, or that still
-/// records the UID that the namespace replaces: the seal may have come before the new UID was recorded. Any other namespace with the same claim is a
-/// copy, restored from a backup or created by another client.
+/// Returns true if the namespace was created for the space. The claim holds for a space that is not sealed and has
+/// recorded no UID, or that still records the UID that the namespace replaces: the seal may have come before the new
+/// UID was recorded. Any other namespace with the same claim is a copy, restored from a backup or created by another
+/// client.
 fn is_made_for(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let holds = match recorded_uid(space) {
         None => !is_sealed(space),
@@ -72,11 +75,12 @@ fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid)
 }
 
-/// Returns true if the offer names this space by UID, or its name and owner. A name alone is not enough, since any user may create a space of that
-/// name.
+/// Returns true if the offer names this space by UID, or its name and owner. A name alone is not enough, since any user
+/// may create a space of that name.
 pub(crate) fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let Some((name, to)) = seen.adopt.as_deref().and_then(|offer| offer.split_once('/')) else { return false };
-    space.metadata.name.as_deref() == Some(name) && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
+    space.metadata.name.as_deref() == Some(name)
+        && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
 }
 
 /// The sentence about a namespace that is left alone: its origin, and how it can become the space's.
@@ -98,7 +102,8 @@ fn origin_and_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let origin = match (&seen.released, &seen.claim) {
         (Some(released), _) => format!(" (it was released from {})", origin(released)),
         (None, Some(_)) if claims(space, seen) => {
-            " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)".to_owned()
+            " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)"
+                .to_owned()
         }
         (None, Some(claim)) => format!(" (it was left by an earlier DeveloperSpace of that name, UID {claim})"),
         (None, None) => String::new(),
@@ -106,8 +111,13 @@ fn origin_and_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let going = seen.terminating.as_ref().map(|blocked| format!("; it is being deleted{}", because(blocked)));
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let offer = seen.adopt.as_deref().map(|offer| match offer {
-        offer if offer == name => format!("; its annotation {} contains no UID, and a name alone is not an offer", names::ANNOTATION_ADOPT),
-        other => format!("; its annotation {} offers it to {other:?}, which is not this DeveloperSpace", names::ANNOTATION_ADOPT),
+        offer if offer == name => {
+            format!("; its annotation {} contains no UID, and a name alone is not an offer", names::ANNOTATION_ADOPT)
+        }
+        other => format!(
+            "; its annotation {} offers it to {other:?}, which is not this DeveloperSpace",
+            names::ANNOTATION_ADOPT
+        ),
     });
     [Some(origin), going, offer].into_iter().flatten().collect()
 }
@@ -152,7 +162,8 @@ mod tests {
     }
 
     fn seen(uid: &str, created: &str, annotations: &Value) -> SeenNamespace {
-        let metadata = json!({"name": "orchid-lab", "uid": uid, "creationTimestamp": created, "annotations": annotations});
+        let metadata =
+            json!({"name": "orchid-lab", "uid": uid, "creationTimestamp": created, "annotations": annotations});
         SeenNamespace::from_namespace(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
     }
 
@@ -162,8 +173,10 @@ mod tests {
         let (before, after) = ("2026-03-02T07:58:59Z", "2026-03-02T07:59:01Z");
         let claim = json!({"developerspace.dev/space-uid": "uid-of-the-space"});
         let another = json!({"developerspace.dev/space-uid": "uid-of-an-earlier-space"});
-        let again = json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-recorded"});
-        let older = json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-before"});
+        let again =
+            json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-recorded"});
+        let older =
+            json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-before"});
         for (status, uid, created, annotations, expected) in [
             ("recorded", "uid-recorded", before, &json!({}), Ours),
             ("sealed", "uid-recorded", before, &json!({}), Ours),
@@ -182,7 +195,11 @@ mod tests {
             ("sealed and gone", "uid-new", after, &again, Foreign),
             ("sealed and gone", "uid-new", after, &claim, Foreign),
         ] {
-            assert_eq!(ownership(&space(status), &seen(uid, created, annotations)), expected, "{status}, {uid}, {created}: {annotations}");
+            assert_eq!(
+                ownership(&space(status), &seen(uid, created, annotations)),
+                expected,
+                "{status}, {uid}, {created}: {annotations}"
+            );
         }
     }
 
@@ -201,10 +218,19 @@ mod tests {
         };
         for status in ["recorded", "sealed"] {
             assert_eq!(ownership(&leaving(status), &released("uid-of-the-space")), Ownership::Foreign, "{status}");
-            assert_eq!(ownership(&leaving(status), &released("uid-before")), Ownership::Ours, "released by another, and adopted: {status}");
-            assert_eq!(ownership(&space(status), &released("uid-of-the-space")), Ownership::Ours, "the marks are forged: {status}");
+            assert_eq!(
+                ownership(&leaving(status), &released("uid-before")),
+                Ownership::Ours,
+                "released by another, and adopted: {status}"
+            );
+            assert_eq!(
+                ownership(&space(status), &released("uid-of-the-space")),
+                Ownership::Ours,
+                "the marks are forged: {status}"
+            );
         }
-        let offered = SeenNamespace { adopt: Some("orchid-lab/uid-of-the-space".into()), ..released("uid-of-the-space") };
+        let offered =
+            SeenNamespace { adopt: Some("orchid-lab/uid-of-the-space".into()), ..released("uid-of-the-space") };
         assert_eq!(ownership(&leaving("recorded"), &offered), Ownership::Offered);
     }
 
@@ -252,19 +278,29 @@ mod tests {
         );
         assert_eq!(
             message(|seen| seen.claim = Some("uid-of-the-space".into())),
-            sentence(" (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)", "")
+            sentence(
+                " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)",
+                ""
+            )
         );
         let released = |seen: &mut SeenNamespace| {
             let (space, owner) = ("orchid-lab".into(), "User:bea@example.com".into());
-            seen.released = Some(Box::new(ReleaseMarks { space, uid: "uid-before".into(), owner, class: "greenhouse".into() }));
+            seen.released =
+                Some(Box::new(ReleaseMarks { space, uid: "uid-before".into(), owner, class: "greenhouse".into() }));
         };
         assert_eq!(
             message(released),
-            sentence(r#" (it was released from DeveloperSpace "orchid-lab", UID uid-before, of "User:bea@example.com")"#, "")
+            sentence(
+                r#" (it was released from DeveloperSpace "orchid-lab", UID uid-before, of "User:bea@example.com")"#,
+                ""
+            )
         );
         assert_eq!(
             message(|seen| seen.adopt = Some("orchid-lab".into())),
-            sentence("; its annotation developerspace.dev/adopt contains no UID, and a name alone is not an offer", " --overwrite")
+            sentence(
+                "; its annotation developerspace.dev/adopt contains no UID, and a name alone is not an offer",
+                " --overwrite"
+            )
         );
         assert_eq!(
             message(|seen| {

@@ -1,7 +1,7 @@
 //! The plan of a reconcile: the actions that a space needs, decided from its observed state.
 //!
-//! Owns the order of the checks, which decides the refusal that a condition shows. The controller carries out the plan; `gc` takes only
-//! [`Observed::next_step`] from it.
+//! Owns the order of the checks, which decides the refusal that a condition shows. The controller carries out the plan;
+//! `gc` takes only [`Observed::next_step`] from it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,7 +42,8 @@ pub struct Observed {
     pub wanted_ruling: Option<Arc<Ruling>>,
     /// The error because of which that class is not validated, if the error lasts.
     pub validation_error: Option<Arc<str>>,
-    /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to any.
+    /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to
+    /// any.
     pub class_name: Option<String>,
     /// That class, if it exists.
     pub class: Option<Arc<SpaceClass>>,
@@ -64,7 +65,8 @@ pub struct Observed {
     pub children: Vec<SeenChild>,
     /// The expiry of the space, the stage of its life, and the time of its next reconcile.
     pub outlook: Outlook,
-    /// True if the space is due, and is not sealed: its class has a spec that was not validated yet and that ends the space later.
+    /// True if the space is due, and is not sealed: its class has a spec that was not validated yet and that ends the
+    /// space later.
     pub is_seal_held: bool,
 }
 
@@ -97,12 +99,13 @@ pub enum Plan {
     Expire(Step),
     /// Report the progress of the expiry later: the seals and deletions of other spaces come first.
     Defer,
-    /// Wait until the class is validated, before the space is admitted for the first time. An event follows when it is, and a request to reconcile
-    /// the space if the validation fails.
+    /// Wait until the class is validated, before the space is admitted for the first time. An event follows when it is,
+    /// and a request to reconcile the space if the validation fails.
     AwaitClass,
     /// Keep the present class and owner, and report the refusal.
     Refuse(SpecRefusal),
-    /// Remove the access and the resources that the space may no longer have, and report the refusal only if it still applies at that time.
+    /// Remove the access and the resources that the space may no longer have, and report the refusal only if it still
+    /// applies at that time.
     Withhold {
         /// The refusal.
         refusal: SpecRefusal,
@@ -146,18 +149,21 @@ impl Observed {
         self.class.as_ref().and_then(|class| class.in_force())
     }
 
-    /// Returns true if the class that the space wants enforces isolation: the namespace is marked before the space is admitted to it.
+    /// Returns true if the class that the space wants enforces isolation: the namespace is marked before the space is
+    /// admitted to it.
     pub(crate) fn wants_isolation(&self) -> bool {
         self.wanted_class.as_ref().is_ok_and(|class| class.in_force().is_some_and(|spec| spec.network.enforced))
     }
 
-    /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
-    /// it.
+    /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other
+    /// errors, since admission depends on it.
     pub(crate) fn with_missing_class(&self, refusal: SpecRefusal) -> SpecRefusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
-                let message =
-                    format!("SpaceClass {}, which is in force, does not exist or cannot be read; {}", standing.class_name, refusal.message);
+                let message = format!(
+                    "SpaceClass {}, which is in force, does not exist or cannot be read; {}",
+                    standing.class_name, refusal.message
+                );
                 SpecRefusal::new(Reason::ClassNotFound, message)
             }
             _ => refusal,
@@ -169,16 +175,18 @@ impl Observed {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
     }
 
-    /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not permanently cost the space its
-    /// namespace.
+    /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not
+    /// permanently cost the space its namespace.
     pub(crate) fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
-        let stands = |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
+        let stands =
+            |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
         self.namespace_ref(space).or_else(|| recorded_namespace(space).filter(stands).cloned())
     }
 
     /// The reference to the namespace for the status, if the namespace belongs to the space.
     pub(crate) fn namespace_ref(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
-        self.own_namespace().map(|namespace| NamespaceRef { name: name_of(space).to_owned(), uid: namespace.uid.to_string() })
+        self.own_namespace()
+            .map(|namespace| NamespaceRef { name: name_of(space).to_owned(), uid: namespace.uid.to_string() })
     }
 }
 
@@ -205,9 +213,14 @@ pub(crate) fn class_verdict(class: &SpaceClass) -> ClassVerdict {
     }
 }
 
-/// Decides on the actions that `space` needs. `deferral` is the longest time after the seal for which reports about the progress of an expiry are
-/// deferred; `None` if they are not deferred.
-pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &ProtectedNamespaces, deferral: Option<Duration>) -> Plan {
+/// Decides on the actions that `space` needs. `deferral` is the longest time after the seal for which reports about the
+/// progress of an expiry are deferred; `None` if they are not deferred.
+pub fn decide(
+    space: &DeveloperSpace,
+    observed: &Observed,
+    protected: &ProtectedNamespaces,
+    deferral: Option<Duration>,
+) -> Plan {
     let step = observed.next_step(space);
     if space.metadata.deletion_timestamp.is_some() {
         return Plan::Finalize(step);
@@ -222,9 +235,10 @@ pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &Protected
     }
 }
 
-/// The plan while the class that `space` wants was not validated. An admitted space does not wait for the class: a warning may be due, and subjects that
-/// its spec no longer names lose their access. The verdict on a class that was created again follows within moments, so the report waits for it for a
-/// limited time, unless a warning is due. A new space waits without a limit, since every class begins without a verdict, unless the validation fails.
+/// The plan while the class that `space` wants was not validated. An admitted space does not wait for the class: a
+/// warning may be due, and subjects that its spec no longer names lose their access. The verdict on a class that was
+/// created again follows within moments, so the report waits for it for a limited time, unless a warning is due. A new
+/// space waits without a limit, since every class begins without a verdict, unless the validation fails.
 fn await_verdict(space: &DeveloperSpace, observed: &Observed) -> Plan {
     if observed.standing.is_none() && observed.validation_error.is_none() {
         return Plan::AwaitClass;
@@ -238,7 +252,8 @@ fn await_verdict(space: &DeveloperSpace, observed: &Observed) -> Plan {
     }
 }
 
-/// Returns true if the step only reports the progress of the namespace, and the report may wait. The status reports the expiry already.
+/// Returns true if the step only reports the progress of the namespace, and the report may wait. The status reports the
+/// expiry already.
 fn is_deferred(space: &DeveloperSpace, observed: &Observed, step: &Step, deferral: Option<Duration>) -> bool {
     let is_report = matches!(step, Step::AwaitNamespace(_) | Step::Retain(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
@@ -255,19 +270,28 @@ fn accepted_spec(
     if observed.own_namespace().is_none() {
         check_name(name_of(space), protected)?;
     }
-    let class = observed.wanted_class.as_ref().map_err(|missing| class_not_found(observed.wanted.as_deref(), missing))?;
+    let class =
+        observed.wanted_class.as_ref().map_err(|missing| class_not_found(observed.wanted.as_deref(), missing))?;
     let class_name = observed.wanted.as_deref().unwrap_or_default();
     let Some(spec) = usable(class, class_name, observed)? else { return Ok(None) };
     let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
     if let Some(refusal) = ruling.refusals.first() {
         return Err(refusal.clone());
     }
-    Ok(Some(AcceptedSpec { class_name: class_name.to_owned(), limit: spec.max_spaces_per_owner, ruling: ruling.clone() }))
+    Ok(Some(AcceptedSpec {
+        class_name: class_name.to_owned(),
+        limit: spec.max_spaces_per_owner,
+        ruling: ruling.clone(),
+    }))
 }
 
-/// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
-/// spec is accepted, or is refused only for a missing ClusterRole.
-fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, SpecRefusal> {
+/// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved
+/// only to a class whose current spec is accepted, or is refused only for a missing ClusterRole.
+fn usable<'a>(
+    class: &'a SpaceClass,
+    class_name: &str,
+    observed: &Observed,
+) -> Result<Option<&'a SpaceClassSpec>, SpecRefusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
         (ClassVerdict::Pending, _) if had.is_some() => Err(not_validated(observed, had)),
@@ -280,16 +304,23 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
 }
 
 fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> SpecRefusal {
-    let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
+    let message = format!(
+        "SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}",
+        stays(had)
+    );
     SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
-/// The result for a class follows within moments, unless the validation fails. Until then the space keeps its own class, and its condition reports
-/// that.
+/// The result for a class follows within moments, unless the validation fails. Until then the space keeps its own
+/// class, and its condition reports that.
 fn not_validated(observed: &Observed, had: Option<&str>) -> SpecRefusal {
     let class_name = observed.wanted.as_deref().unwrap_or_default();
-    let cause = observed.validation_error.as_ref().map_or_else(String::new, |error| format!(": it {error}; the operator retries"));
-    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{cause}{}", stays(had));
+    let cause = observed
+        .validation_error
+        .as_ref()
+        .map_or_else(String::new, |error| format!(": it {error}; the operator retries"));
+    let message =
+        format!("the operator has not validated the current spec of SpaceClass {class_name} yet{cause}{}", stays(had));
     SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
@@ -302,7 +333,11 @@ const MAX_NAMED_CLASSES: usize = 20;
 
 fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> SpecRefusal {
     let MissingClass { is_unreadable, known } = missing;
-    let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(known, MAX_NAMED_CLASSES, 0)) };
+    let known = if known.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("available: {}", some_of(known, MAX_NAMED_CLASSES, 0))
+    };
     let message = match wanted.map(shown) {
         Some(name) if *is_unreadable => {
             format!(
@@ -310,9 +345,13 @@ fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> SpecRefusal 
             )
         }
         Some(name) => {
-            format!("SpaceClass {name} does not exist: set spec.className to an existing class ({known}); existing objects stay unchanged")
+            format!(
+                "SpaceClass {name} does not exist: set spec.className to an existing class ({known}); existing objects stay unchanged"
+            )
         }
-        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
+        None => format!(
+            "there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"
+        ),
     };
     SpecRefusal::new(Reason::ClassNotFound, message)
 }
@@ -325,7 +364,8 @@ mod tests {
     use crate::desired::{lifetime::stage::Stage, standing::standing};
 
     fn space(status: &Value) -> DeveloperSpace {
-        let metadata = json!({"name": "orchid-lab", "uid": "u1", "generation": 2, "creationTimestamp": "2026-03-01T09:00:00Z"});
+        let metadata =
+            json!({"name": "orchid-lab", "uid": "u1", "generation": 2, "creationTimestamp": "2026-03-01T09:00:00Z"});
         let spec = json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}});
         serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec, "status": status,
@@ -406,15 +446,16 @@ mod tests {
 
     #[test]
     fn a_new_space_waits_for_the_validation_of_its_class() {
-        let class =
-            json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}});
+        let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}});
         let class: SpaceClass = serde_json::from_value(class).unwrap();
         let observed = Observed { wanted_class: Ok(Arc::new(class)), ..observed() };
         assert!(matches!(decide(&space(&Value::Null), &observed, &protected(&[]), None), Plan::AwaitClass));
-        let standing = standing(&space(&json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}})));
+        let standing =
+            standing(&space(&json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}})));
         let admitted = Observed { standing, ..observed };
         let plan = |admitted: &Observed| decide(&space(&Value::Null), admitted, &protected(&[]), None);
-        let is_refused = |plan: &Plan| matches!(plan, Plan::Refuse(refusal) if refusal.reason == Reason::ClassNotAccepted);
+        let is_refused =
+            |plan: &Plan| matches!(plan, Plan::Refuse(refusal) if refusal.reason == Reason::ClassNotAccepted);
         assert!(is_refused(&plan(&admitted)), "the time of its creation is not known");
 
         let created = |at: &str, outlook: Outlook| {
@@ -423,14 +464,24 @@ mod tests {
             Observed { wanted_class: Ok(Arc::new(class)), outlook, ..admitted.clone() }
         };
         let (recent, calm) = ("2026-03-04T11:59:51Z", admitted.outlook);
-        let Plan::Withhold { refusal, report_at } = plan(&created(recent, calm)) else { panic!("the verdict may still follow") };
-        assert_eq!((refusal.reason, report_at.to_rfc3339()), (Reason::ClassNotAccepted, "2026-03-04T12:00:01+00:00".to_owned()));
+        let Plan::Withhold { refusal, report_at } = plan(&created(recent, calm)) else {
+            panic!("the verdict may still follow")
+        };
+        assert_eq!(
+            (refusal.reason, report_at.to_rfc3339()),
+            (Reason::ClassNotAccepted, "2026-03-04T12:00:01+00:00".to_owned())
+        );
         assert!(is_refused(&plan(&created("2026-03-04T11:59:50Z", calm))), "the verdict did not follow");
         let warns = Outlook { stage: Stage::Warn(TimeDelta::hours(1)), ..calm };
         assert!(is_refused(&plan(&created(recent, warns))), "a warning is due");
 
-        let new = |at: &str, error: Option<&str>| Observed { standing: None, validation_error: error.map(Into::into), ..created(at, calm) };
-        let (old, error) = ("2026-03-04T11:59:50Z", Some("failed to write the status of SpaceClass greenhouse: it is frozen"));
+        let new = |at: &str, error: Option<&str>| Observed {
+            standing: None,
+            validation_error: error.map(Into::into),
+            ..created(at, calm)
+        };
+        let (old, error) =
+            ("2026-03-04T11:59:50Z", Some("failed to write the status of SpaceClass greenhouse: it is frozen"));
         assert!(matches!(plan(&new(old, None)), Plan::AwaitClass), "the operator may have started moments ago");
         assert!(matches!(plan(&new(recent, error)), Plan::Withhold { .. }), "the next attempt may succeed");
         let Plan::Refuse(refusal) = plan(&new(old, error)) else { panic!("the verdict does not follow") };

@@ -1,13 +1,16 @@
-//! Pod Security levels of a namespace: as labels, and as the annotation that records the levels that an adopted namespace had.
+//! Pod Security levels of a namespace: as labels, and as the annotation that records the levels that an adopted
+//! namespace had.
 //!
-//! An adopted namespace keeps the stricter of the level that it had and that of its class, see `docs/adopting-and-releasing.md`.
+//! An adopted namespace keeps the stricter of the level that it had and that of its class, see
+//! `docs/adopting-and-releasing.md`.
 
 use std::collections::BTreeMap;
 
 use super::spec_refusal::SpecRefusal;
 use crate::api::{PodSecurity, PodSecurityLevel, conditions::Reason, names, text::some_of};
 
-/// The modes of <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.
+/// The modes of
+/// <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.
 pub(crate) const MODES: [&str; 3] = ["enforce", "audit", "warn"];
 
 /// The labels that set `levels`.
@@ -25,7 +28,11 @@ pub fn stricter(one: PodSecurity, other: PodSecurity) -> PodSecurity {
     // `None` is the level of the cluster's configuration, below any that is set here.
     let level = |one: Option<PodSecurityLevel>, other: Option<PodSecurityLevel>| one.max(other);
     let PodSecurity { enforce, audit, warn } = one;
-    PodSecurity { enforce: level(enforce, other.enforce), audit: level(audit, other.audit), warn: level(warn, other.warn) }
+    PodSecurity {
+        enforce: level(enforce, other.enforce),
+        audit: level(audit, other.audit),
+        warn: level(warn, other.warn),
+    }
 }
 
 /// `enforce=restricted,warn=baseline`: the value of [`names::ANNOTATION_ADOPTED_POD_SECURITY`]. None without any level.
@@ -47,18 +54,21 @@ pub fn enforced(labels: &BTreeMap<String, String>) -> Option<(&str, &str)> {
 /// The number of pods that a sentence names.
 const MAX_NAMED_PODS: usize = 3;
 
-/// A part of every warning of the API server about the pods that it checks against a new level, see `EvaluatePodsInNamespace` in
-/// `k8s.io/pod-security-admission/admission`.
+/// A part of every warning of the API server about the pods that it checks against a new level, see
+/// `EvaluatePodsInNamespace` in `k8s.io/pod-security-admission/admission`.
 const LEVEL_WARNING: &str = "new PodSecurity enforce level";
 
-/// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level. The API server
-/// warns about pods that violate the level, and if it did not check all pods: it checks a limited number, for a limited time.
+/// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server
+/// about that level. The API server warns about pods that violate the level, and if it did not check all pods: it
+/// checks a limited number, for a limited time.
 pub(crate) fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<SpecRefusal> {
-    let message = violating(class_name, namespace, level, warnings).or_else(|| unchecked(class_name, namespace, level, warnings))?;
+    let message = violating(class_name, namespace, level, warnings)
+        .or_else(|| unchecked(class_name, namespace, level, warnings))?;
     Some(SpecRefusal::new(Reason::InvalidSpec, message))
 }
 
-/// The message about pods that violate `level`. The first warning introduces the pods, and each of the next warnings names some.
+/// The message about pods that violate `level`. The first warning introduces the pods, and each of the next warnings
+/// names some.
 fn violating(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
     let first = warnings.iter().position(|warning| warning.contains("violate the new PodSecurity enforce level"))?;
     let pods = some_of(&warnings[first + 1..], MAX_NAMED_PODS, 0);
@@ -68,7 +78,8 @@ fn violating(class_name: &str, namespace: &str, level: &str, warnings: &[String]
     ))
 }
 
-/// The message about pods that the API server did not check against `level`. It omits the numbers in the warning, which differ from check to check.
+/// The message about pods that the API server did not check against `level`. It omits the numbers in the warning, which
+/// differ from check to check.
 fn unchecked(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
     warnings.iter().any(|warning| warning.contains(LEVEL_WARNING)).then(|| {
         format!(
@@ -106,14 +117,20 @@ fn name(level: PodSecurityLevel) -> &'static str {
 }
 
 fn parse(text: &str) -> Option<PodSecurityLevel> {
-    [PodSecurityLevel::Privileged, PodSecurityLevel::Baseline, PodSecurityLevel::Restricted].into_iter().find(|level| name(*level) == text)
+    [PodSecurityLevel::Privileged, PodSecurityLevel::Baseline, PodSecurityLevel::Restricted]
+        .into_iter()
+        .find(|level| name(*level) == text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{PodSecurityLevel::*, *};
 
-    fn levels(enforce: Option<PodSecurityLevel>, audit: Option<PodSecurityLevel>, warn: Option<PodSecurityLevel>) -> PodSecurity {
+    fn levels(
+        enforce: Option<PodSecurityLevel>,
+        audit: Option<PodSecurityLevel>,
+        warn: Option<PodSecurityLevel>,
+    ) -> PodSecurity {
         PodSecurity { enforce, audit, warn }
     }
 
@@ -121,13 +138,15 @@ mod tests {
     fn a_space_whose_pods_violate_the_level_of_another_class_is_not_admitted_to_it() {
         let warned = |warnings: &[&str]| {
             let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-            not_admitted("small", "orchid-lab", "restricted", &warnings).map(|SpecRefusal { reason, message }| (reason, message))
+            not_admitted("small", "orchid-lab", "restricted", &warnings)
+                .map(|SpecRefusal { reason, message }| (reason, message))
         };
         assert_eq!(warned(&[]), None);
         assert_eq!(warned(&["metadata.finalizers: prefer a domain-qualified finalizer name"]), None);
         let message = "pods in namespace orchid-lab do not comply with the Pod Security level restricted of class small (web-1 (and 2 other pods): host \
                        namespaces), and the space is not admitted to it while they run; its current class stays in force: delete them, or use another class";
-        let first = r#"existing pods in namespace "orchid-lab" violate the new PodSecurity enforce level "restricted:latest""#;
+        let first =
+            r#"existing pods in namespace "orchid-lab" violate the new PodSecurity enforce level "restricted:latest""#;
         let violation = "web-1 (and 2 other pods): host namespaces";
         assert_eq!(warned(&[first, violation]), Some((Reason::InvalidSpec, message.to_owned())));
         let partly = "new PodSecurity enforce level only checked against the first 3000 of 3500 existing pods";
@@ -140,11 +159,15 @@ mod tests {
             "new PodSecurity enforce level only checked against the first 3000 of 3500 existing pods",
             "failed to list pods while checking new PodSecurity enforce level",
         ] {
-            let warnings = ["metadata.finalizers: prefer a domain-qualified finalizer name", warning].map(str::to_owned);
+            let warnings =
+                ["metadata.finalizers: prefer a domain-qualified finalizer name", warning].map(str::to_owned);
             let message = "the API server did not check all pods in namespace orchid-lab against the Pod Security level baseline of class standard, and the \
                            space is not admitted to it until all are checked; its current class stays in force: delete pods that have completed, or use \
                            another class";
-            assert_eq!(not_admitted("standard", "orchid-lab", "baseline", &warnings), Some(SpecRefusal::new(Reason::InvalidSpec, message)));
+            assert_eq!(
+                not_admitted("standard", "orchid-lab", "baseline", &warnings),
+                Some(SpecRefusal::new(Reason::InvalidSpec, message))
+            );
         }
     }
 

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
 use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity, syntax};
 
-/// Amounts that a quota can limit without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
+/// Amounts that a quota can limit without a domain, see `IsStandardQuotaResourceName` in
+/// `k8s.io/kubernetes/pkg/apis/core/helper`.
 const AMOUNTS: [&str; 10] = [
     "cpu",
     "memory",
@@ -64,13 +65,14 @@ pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     let Some(ResourceQuotaSpec { hard, scope_selector, scopes }) = &quota.spec else {
         return (Value::Null, Value::Null);
     };
-    let hard: BTreeMap<&String, String> = hard.iter().flatten().map(|(key, value)| (key, Quantity::from(value).key())).collect();
+    let hard: BTreeMap<&String, String> =
+        hard.iter().flatten().map(|(key, value)| (key, Quantity::from(value).key())).collect();
     (json!(hard), json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]))
 }
 
-/// Returns true if admission enforces the whole quota. Admission compares the usage with `status.hard`, which kube-controller-manager fills in: it
-/// has to contain every key of `spec.hard`, with a value that is not above the limit. See
-/// <https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work>.
+/// Returns true if admission enforces the whole quota. Admission compares the usage with `status.hard`, which
+/// kube-controller-manager fills in: it has to contain every key of `spec.hard`, with a value that is not above the
+/// limit. See <https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work>.
 pub(super) fn is_in_force(quota: &ResourceQuota) -> bool {
     let counted = quota.status.as_ref().and_then(|status| status.hard.as_ref());
     let limits = quota.spec.iter().filter_map(|spec| spec.hard.as_ref()).flatten();
@@ -80,13 +82,14 @@ pub(super) fn is_in_force(quota: &ResourceQuota) -> bool {
     })
 }
 
-/// `wanted`, cut so that it raises no limit of an existing quota: the lower value of each common key, and the keys that only `wanted` has. Keys that
-/// only the existing quota has are omitted.
+/// `wanted`, cut so that it raises no limit of an existing quota: the lower value of each common key, and the keys that
+/// only `wanted` has. Keys that only the existing quota has are omitted.
 pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> ResourceQuota {
     let present = existing.spec.as_ref().and_then(|spec| spec.hard.as_ref());
     let mut lowered = wanted.clone();
     for (key, value) in lowered.spec.iter_mut().filter_map(|spec| spec.hard.as_mut()).flatten() {
-        let is_lower = |present: &&K8sQuantity| Quantity::from(*present).compare(&(&*value).into()).is_some_and(Ordering::is_lt);
+        let is_lower =
+            |present: &&K8sQuantity| Quantity::from(*present).compare(&(&*value).into()).is_some_and(Ordering::is_lt);
         if let Some(present) = present.and_then(|present| present.get(key)).filter(is_lower) {
             *value = present.clone();
         }
@@ -94,16 +97,20 @@ pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> Resourc
     lowered
 }
 
-/// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is above it.
+/// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is
+/// above it.
 pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
-    // A ceiling without a limit of its own holds as a limit. A class that an older version accepted may have such ceilings.
+    // A ceiling without a limit of its own holds as a limit. A class that an older version accepted may have such
+    // ceilings.
     let mut hard: Hard = class.max.clone();
     hard.extend(class.hard.clone());
     let mut refusals = Vec::new();
     for (key, value) in overrides {
-        let exceeds = |sentence: String| SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {}: {sentence}", shown(key)));
+        let exceeds = |sentence: String| {
+            SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {}: {sentence}", shown(key)))
+        };
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
             refusals.push(exceeds("the class has no such limit: omit it, or use a class that has it".into()));
             continue;
@@ -114,7 +121,10 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefus
         }
         let is_above = value.compare(ceiling).is_none_or(Ordering::is_gt);
         if is_above {
-            refusals.push(exceeds(format!("{} is above the class's maximum of {}: set {} or less", value.0, ceiling.0, ceiling.0)));
+            refusals.push(exceeds(format!(
+                "{} is above the class's maximum of {}: set {} or less",
+                value.0, ceiling.0, ceiling.0
+            )));
         }
         hard.insert(key.clone(), if is_above { ceiling.clone() } else { value.clone() });
     }
@@ -129,11 +139,17 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefus
     (hard, refusals)
 }
 
-/// Advice about accepted limits that leave a part of the requests unusable: sentences for the message of a space that is Ready.
+/// Advice about accepted limits that leave a part of the requests unusable: sentences for the message of a space that
+/// is Ready.
 pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
-    let lowered = unusable(hard).into_iter().filter(|pair| !overrides.contains_key(&pair.request) && overrides.contains_key(&pair.limit));
+    let lowered = unusable(hard)
+        .into_iter()
+        .filter(|pair| !overrides.contains_key(&pair.request) && overrides.contains_key(&pair.limit));
     let notice = |pair: Unusable| {
-        format!("spec.quota {} {} leaves a part of {} {} that cannot be used", pair.limit, pair.limited.0, pair.request, pair.requested.0)
+        format!(
+            "spec.quota {} {} leaves a part of {} {} that cannot be used",
+            pair.limit, pair.limited.0, pair.request, pair.requested.0
+        )
     };
     lowered.map(notice).collect()
 }
@@ -176,8 +192,8 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     Ok(())
 }
 
-/// A key or a name in a sentence. The spec of a space may contain any characters there, so the text is quoted unless all of them occur in names of
-/// resources and objects.
+/// A key or a name in a sentence. The spec of a space may contain any characters there, so the text is quoted unless
+/// all of them occur in names of resources and objects.
 pub(super) fn shown(text: &str) -> String {
     let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/'));
     if is_plain { text.to_owned() } else { format!("{text:?}") }
@@ -197,9 +213,9 @@ pub(super) struct Unusable {
 
 /// The requests in `hard` that are above the limits of the same resource.
 pub(super) fn unusable(hard: &Hard) -> Vec<Unusable> {
-    let pairs = ["cpu", "memory", "ephemeral-storage"]
-        .into_iter()
-        .flat_map(|resource| [format!("requests.{resource}"), resource.to_owned()].map(|request| (request, format!("limits.{resource}"))));
+    let pairs = ["cpu", "memory", "ephemeral-storage"].into_iter().flat_map(|resource| {
+        [format!("requests.{resource}"), resource.to_owned()].map(|request| (request, format!("limits.{resource}")))
+    });
     let amounts = pairs.filter_map(|(request, limit)| {
         let (requested, limited) = (hard.get(&request)?.clone(), hard.get(&limit)?.clone());
         Some(Unusable { request, requested, limit, limited })
@@ -207,7 +223,8 @@ pub(super) fn unusable(hard: &Hard) -> Vec<Unusable> {
     amounts.filter(|pair| pair.requested.compare(&pair.limited) == Some(Ordering::Greater)).collect()
 }
 
-/// The number of objects that the operator creates in a namespace. It creates one `ResourceQuota` in addition wherever there is a quota to count it.
+/// The number of objects that the operator creates in a namespace. It creates one `ResourceQuota` in addition wherever
+/// there is a quota to count it.
 pub(super) struct OwnObjects {
     /// `RoleBinding`s.
     pub(super) bindings: usize,
@@ -239,7 +256,10 @@ impl OwnObjects {
         Self::KEYS.into_iter().zip(needed).find_map(|(key, (needed, kind))| {
             let room = hard.get(key)?;
             (room.compare(&needed.to_string().as_str().into()) == Some(Ordering::Less)).then(|| {
-                format!("{key}: {} leaves no room for the {needed} {kind} that the operator creates: set {needed} or more", room.0)
+                format!(
+                    "{key}: {} leaves no room for the {needed} {kind} that the operator creates: set {needed} or more",
+                    room.0
+                )
             })
         })
     }
@@ -271,14 +291,19 @@ mod tests {
         ] {
             let (quota, refusals) = cut(Some(&class()), &hard(&[(key, value)]));
             assert_eq!(quota, hard(&left), "{key}={value}");
-            assert_eq!(refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(), [reason], "{key}={value}: {refusals:?}");
+            assert_eq!(
+                refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(),
+                [reason],
+                "{key}={value}: {refusals:?}"
+            );
         }
         assert_eq!(cut(None, &Hard::new()), (Hard::new(), vec![]));
     }
 
     #[test]
     fn a_maximum_without_a_limit_applies_to_a_space_without_overrides() {
-        let class = ClassQuota { hard: hard(&[("pods", "20")]), max: hard(&[("services.loadbalancers", "2"), ("pods", "30")]) };
+        let class =
+            ClassQuota { hard: hard(&[("pods", "20")]), max: hard(&[("services.loadbalancers", "2"), ("pods", "30")]) };
         let both = |balancers: &str| hard(&[("pods", "20"), ("services.loadbalancers", balancers)]);
         assert_eq!(cut(Some(&class), &Hard::new()), (both("2"), vec![]));
         assert_eq!(cut(Some(&class), &hard(&[("services.loadbalancers", "1")])), (both("1"), vec![]));
@@ -301,7 +326,10 @@ mod tests {
         let lowered = hard(&[("limits.cpu", "4")]);
         let (quota, refusals) = cut(Some(&class), &lowered);
         assert_eq!(refusals, []);
-        assert_eq!(notices(&lowered, &quota), ["spec.quota limits.cpu 4 leaves a part of requests.cpu 10 that cannot be used"]);
+        assert_eq!(
+            notices(&lowered, &quota),
+            ["spec.quota limits.cpu 4 leaves a part of requests.cpu 10 that cannot be used"]
+        );
     }
 
     #[test]

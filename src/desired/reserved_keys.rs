@@ -2,8 +2,8 @@
 
 use crate::api::names;
 
-/// Domains, with their subdomains, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and the
-/// operator's own domain.
+/// Domains, with their subdomains, whose keys control the cluster, its policies, its networks, its tenancy, or the
+/// accounts of a cloud, and the operator's own domain.
 pub(crate) const RESERVED_DOMAINS: [&str; 21] = [
     "kubernetes.io",
     "k8s.io",
@@ -44,7 +44,9 @@ mod tests {
     #[test]
     fn the_admission_policy_has_the_same_reserved_keys() {
         let policy = include_str!("../../config/policy/bounds.yaml");
-        let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "));
+        let list = |words: &[&str]| {
+            format!("[{}]", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
+        };
         for words in [&RESERVED_DOMAINS[..], &RESERVED_KEYS] {
             assert!(policy.contains(&list(words)), "config/policy/bounds.yaml lacks {}", list(words));
         }

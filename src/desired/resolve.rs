@@ -1,4 +1,5 @@
-//! The configuration of a space under its class: the rules of the class, and the overrides of the space as far as the class allows them.
+//! The configuration of a space under its class: the rules of the class, and the overrides of the space as far as the
+//! class allows them.
 
 use super::{
     admitted::Admitted,
@@ -9,8 +10,8 @@ use super::{
     spec_refusal::SpecRefusal,
 };
 use crate::api::{
-    ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind, conditions::Reason,
-    protected_namespaces::ProtectedNamespaces,
+    ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind,
+    conditions::Reason, protected_namespaces::ProtectedNamespaces,
 };
 
 /// The configuration of a space: the rules of the class and the overrides of the space, cut to the limits of the class.
@@ -24,8 +25,8 @@ pub struct Resolved {
     pub limits: Vec<LimitRangeItem>,
     /// Isolation.
     pub network: Network,
-    /// True if the namespace is labelled as one in which only the operator writes NetworkPolicies: the class in force enforces isolation, or the
-    /// class to which the space asks to be admitted does.
+    /// True if the namespace is labelled as one in which only the operator writes NetworkPolicies: the class in force
+    /// enforces isolation, or the class to which the space asks to be admitted does.
     pub network_enforced: bool,
     /// Pod Security levels.
     pub pod_security: Option<PodSecurity>,
@@ -63,16 +64,28 @@ pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec)
     resolve_among(space, class_name, class, &Admitted::default())
 }
 
-/// Validates the keys, roles, quota and limits that `space` asks for under `class`, the spec in force, which an older version of this operator may
-/// have accepted. `admitted` has the names and labels that the network rules of all classes rely on.
-pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, admitted: &Admitted) -> Ruling {
+/// Validates the keys, roles, quota and limits that `space` asks for under `class`, the spec in force, which an older
+/// version of this operator may have accepted. `admitted` has the names and labels that the network rules of all
+/// classes rely on.
+pub(super) fn resolve_among(
+    space: &DeveloperSpace,
+    class_name: &str,
+    class: &SpaceClassSpec,
+    admitted: &Admitted,
+) -> Ruling {
     let metadata = class.metadata.clone().unwrap_or_default();
     let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata, admitted);
     let (roles, refused_roles) = role_bindings::roles(&space.spec, class);
     let (quota, refused_quota) = quota::cut(class.quota.as_ref(), &space.spec.quota);
     let (quota, no_room) = class_quota::leave_room(class, &space.spec.quota, quota);
     let (limits, refused_limits) = limit_bounds::cut(class_name, class, &space.spec.limit_range, &quota);
-    let refusals = refused_keys.into_iter().chain(refused_roles).chain(refused_quota).chain(no_room).chain(refused_limits).collect();
+    let refusals = refused_keys
+        .into_iter()
+        .chain(refused_roles)
+        .chain(refused_quota)
+        .chain(no_room)
+        .chain(refused_limits)
+        .collect();
     let resolved = Resolved {
         class_name: class_name.to_owned(),
         quota,
@@ -88,11 +101,16 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
     Ruling { resolved, refusals }
 }
 
-/// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and `system:masters`
-/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the ServiceAccounts of protected namespaces other
-/// than `default`.
+/// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and
+/// `system:masters` (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the
+/// ServiceAccounts of protected namespaces other than `default`.
 pub(crate) fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
-    let members = space.spec.members.iter().enumerate().map(|(number, member)| (format!("spec.members[{number}]"), member.subject()));
+    let members = space
+        .spec
+        .members
+        .iter()
+        .enumerate()
+        .map(|(number, member)| (format!("spec.members[{number}]"), member.subject()));
     for (field, subject) in std::iter::once(("spec.owner".to_owned(), space.spec.owner.clone())).chain(members) {
         let namespace = subject.namespace.as_deref().unwrap_or_default();
         let refuse = |why: &str| Err(SpecRefusal::new(Reason::InvalidSpec, format!("{field}: {subject} {why}")));
@@ -110,7 +128,8 @@ pub(crate) fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamesp
     Ok(())
 }
 
-/// Returns true if the name begins with `system:`, in upper or lower case and after any spaces: identity providers differ in how they normalise case.
+/// Returns true if the name begins with `system:`, in upper or lower case and after any spaces: identity providers
+/// differ in how they normalise case.
 fn is_systems(name: &str) -> bool {
     name.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("system:"))
 }

@@ -37,9 +37,13 @@ pub(crate) fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Role
 
 fn unknown_role(member: &Member, class: &SpaceClassSpec) -> SpecRefusal {
     let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
-    let choice =
-        if allowed.is_empty() { "the class has no roles for members".to_owned() } else { format!("choose one of {}", allowed.join(", ")) };
-    let message = format!("spec.members: role {:?} of {} is not a role of the class: {choice}", member.role, member.subject());
+    let choice = if allowed.is_empty() {
+        "the class has no roles for members".to_owned()
+    } else {
+        format!("choose one of {}", allowed.join(", "))
+    };
+    let message =
+        format!("spec.members: role {:?} of {} is not a role of the class: {choice}", member.role, member.subject());
     SpecRefusal::new(Reason::RoleNotAllowed, message)
 }
 
@@ -58,11 +62,13 @@ pub(super) fn build(space: &DeveloperSpaceSpec, roles: &Roles, labels: &BTreeMap
     std::iter::once(owner).chain(members).collect()
 }
 
-/// The bindings of a space by its spec alone, without ClusterRoles and labels: those of the existing bindings stay unchanged.
+/// The bindings of a space by its spec alone, without ClusterRoles and labels: those of the existing bindings stay
+/// unchanged.
 pub(crate) fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
     let roles = space.members.iter().map(|member| member.role.as_str()).filter(|role| is_role(role));
     let roles: BTreeSet<&str> = roles.collect();
-    let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), members_with_role(space, role)));
+    let members =
+        roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), members_with_role(space, role)));
     let all = std::iter::once((names::OWNER_BINDING.to_owned(), [space.owner.clone()].into())).chain(members);
     let bare = |(name, subjects): (String, BTreeSet<Subject>)| {
         let mut bare = binding(&name, "", subjects, &BTreeMap::new());
@@ -72,8 +78,8 @@ pub(crate) fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
     all.map(bare).collect()
 }
 
-/// Returns true for a name that a class can give a role, see [`crate::api::Role`]. A member may name any role, and the name becomes part of
-/// the name of a binding.
+/// Returns true for a name that a class can give a role, see [`crate::api::Role`]. A member may name any role, and the
+/// name becomes part of the name of a binding.
 fn is_role(name: &str) -> bool {
     name != "owner" && syntax::is_dns_label(name)
 }
@@ -82,10 +88,19 @@ fn members_with_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject
     space.members.iter().filter(|member| member.role == *role).map(Member::subject).collect()
 }
 
-fn binding(name: &str, cluster_role: &str, subjects: BTreeSet<Subject>, labels: &BTreeMap<String, String>) -> RoleBinding {
+fn binding(
+    name: &str,
+    cluster_role: &str,
+    subjects: BTreeSet<Subject>,
+    labels: &BTreeMap<String, String>,
+) -> RoleBinding {
     RoleBinding {
         metadata: child_metadata(name, labels),
-        role_ref: RoleRef { api_group: Some(RBAC.to_owned()), kind: "ClusterRole".to_owned(), name: cluster_role.to_owned() },
+        role_ref: RoleRef {
+            api_group: Some(RBAC.to_owned()),
+            kind: "ClusterRole".to_owned(),
+            name: cluster_role.to_owned(),
+        },
         subjects: Some(subjects.into_iter().map(subject).collect()),
     }
 }

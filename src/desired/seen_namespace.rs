@@ -1,4 +1,5 @@
-//! The part of an existing namespace that is kept in memory: enough to decide its owner, its missing marks and the cause that holds up its deletion.
+//! The part of an existing namespace that is kept in memory: enough to decide its owner, its missing marks and the
+//! cause that holds up its deletion.
 //!
 //! There may be tens of thousands, so fields that few of them have are boxed.
 
@@ -15,8 +16,8 @@ use crate::api::{
     time,
 };
 
-/// The most bytes of the message of one condition. Users of the namespace control its length: kube-controller-manager lists every finalizer of the
-/// remaining objects.
+/// The most bytes of the message of one condition. Users of the namespace control its length: kube-controller-manager
+/// lists every finalizer of the remaining objects.
 const MAX_MESSAGE_BYTES: usize = 1_024;
 
 /// The most bytes of an annotation's value that are read. No value of the operator's annotations is longer.
@@ -104,17 +105,20 @@ fn released(metadata: &ObjectMeta) -> Option<ReleaseMarks> {
     })
 }
 
-/// The cause that holds up the deletion: the namespace controller's conditions about the contents, see `NamespaceConditionType` in
-/// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>, and the finalizers of the Namespace itself,
-/// which that controller does not report.
+/// The cause that holds up the deletion: the namespace controller's conditions about the contents, see
+/// `NamespaceConditionType` in <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>,
+/// and the finalizers of the Namespace itself, which that controller does not report.
 fn blocked_by(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status: &NamespaceStatus| status.conditions.iter().flatten());
-    let messages = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.as_deref());
+    let messages =
+        conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.as_deref());
     let contents = messages.map(|message| shorten(message, MAX_MESSAGE_BYTES));
     let finalizers = namespace.metadata.finalizers.as_deref().unwrap_or_default();
     let own = (!finalizers.is_empty()).then(|| {
         let named = some_of(finalizers, MAX_NAMED_FINALIZERS, 0);
-        format!("the Namespace has the finalizers {named}; each one is removed by its controller, or by an administrator")
+        format!(
+            "the Namespace has the finalizers {named}; each one is removed by its controller, or by an administrator"
+        )
     });
     shorten(&contents.chain(own).collect::<Vec<_>>().join("; "), MAX_CAUSE_BYTES)
 }
@@ -131,24 +135,32 @@ mod tests {
 
     #[test]
     fn the_cause_of_a_blocked_deletion_includes_the_finalizers_of_the_namespace() {
-        let condition = |type_: &str, status: &str, message: &str| json!({"type": type_, "status": status, "message": message});
+        let condition =
+            |type_: &str, status: &str, message: &str| json!({"type": type_, "status": status, "message": message});
         let going = |finalizers: Value, conditions: Value| {
-            let metadata = json!({"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers});
+            let metadata =
+                json!({"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers});
             seen(&json!({"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}, "status": {"conditions": conditions}})).terminating
         };
         let pods = condition("NamespaceContentRemaining", "True", "Some resources are remaining: pods.");
         let fine = condition("NamespaceDeletionDiscoveryFailure", "False", "All resources successfully discovered");
-        let held =
-            "the Namespace has the finalizers example.com/a, example.com/b; each one is removed by its controller, or by an administrator";
+        let held = "the Namespace has the finalizers example.com/a, example.com/b; each one is removed by its controller, or by an administrator";
         for (finalizers, conditions, expected) in [
             (json!([]), json!([]), String::new()),
             (json!([]), json!([pods, fine]), "Some resources are remaining: pods.".to_owned()),
             (json!(["example.com/a", "example.com/b"]), json!([fine]), held.to_owned()),
-            (json!(["example.com/a", "example.com/b"]), json!([pods]), format!("Some resources are remaining: pods.; {held}")),
+            (
+                json!(["example.com/a", "example.com/b"]),
+                json!([pods]),
+                format!("Some resources are remaining: pods.; {held}"),
+            ),
         ] {
             assert_eq!(going(finalizers, conditions), Some(expected));
         }
-        assert_eq!(seen(&json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/a"]}})).terminating, None);
+        assert_eq!(
+            seen(&json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/a"]}})).terminating,
+            None
+        );
     }
 
     #[test]
@@ -156,7 +168,8 @@ mod tests {
         let condition = |type_: &str, message: &str| json!({"type": type_, "status": "True", "message": message});
         let one = "example.com/a in 1 resource instances, ";
         let remaining = format!("Some content in the namespace has finalizers remaining: {}", one.repeat(30_000));
-        let finalizers: Vec<String> = (0..4_000).map(|number| format!("example.com/{}-{number}", "b".repeat(200))).collect();
+        let finalizers: Vec<String> =
+            (0..4_000).map(|number| format!("example.com/{}-{number}", "b".repeat(200))).collect();
         let namespace = json!({
             "metadata": {"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers},
             "status": {"conditions": [
@@ -185,7 +198,8 @@ mod tests {
             "developerspace.dev/released-owner": "ServiceAccount:robots/ada", "developerspace.dev/released-at": "2026-03-04T12:00:00Z",
         });
         let released = |label: &str, annotations: &Value| {
-            seen(&json!({"metadata": {"labels": {"developerspace.dev/released": label}, "annotations": annotations}})).released
+            seen(&json!({"metadata": {"labels": {"developerspace.dev/released": label}, "annotations": annotations}}))
+                .released
         };
         let expected = ReleaseMarks {
             space: "orchid-lab".into(),

@@ -1,5 +1,6 @@
-//! The names that a space may have: its name is the name of its namespace, which network rules, bindings of ServiceAccounts and the cluster's DNS
-//! trust. A name is validated while the space has no namespace; a space that has one keeps its name.
+//! The names that a space may have: its name is the name of its namespace, which network rules, bindings of
+//! ServiceAccounts and the cluster's DNS trust. A name is validated while the space has no namespace; a space that has
+//! one keeps its name.
 
 use std::fmt;
 
@@ -25,16 +26,23 @@ impl fmt::Display for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admitted { class } => {
-                write!(f, "SpaceClass {class} allows traffic from the namespace of that name into its spaces (network.allowFromNamespaces)")
+                write!(
+                    f,
+                    "SpaceClass {class} allows traffic from the namespace of that name into its spaces (network.allowFromNamespaces)"
+                )
             }
             Self::Account { space } => {
-                write!(f, "DeveloperSpace {space} of another owner gives access to a ServiceAccount of the namespace of that name")
+                write!(
+                    f,
+                    "DeveloperSpace {space} of another owner gives access to a ServiceAccount of the namespace of that name"
+                )
             }
         }
     }
 }
 
-/// A refused name. The message of its refusal is in the condition of the space, where `kubectl dspace doctor` recognizes it.
+/// A refused name. The message of its refusal is in the condition of the space, where `kubectl dspace doctor`
+/// recognizes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedName {
     /// No space may have it.
@@ -71,13 +79,26 @@ pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Spe
 }
 
 /// The objection to a new space of that name, as a refusal.
-pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<SpecRefusal> {
+pub fn refusal(
+    name: &str,
+    class_name: &str,
+    rules: Option<&NameRules>,
+    reservation: Option<&Reservation>,
+) -> Option<SpecRefusal> {
     let why = objection(name, class_name, rules, reservation)?;
-    Some(RefusedName::Unavailable.refusal(name, &format!("{why}. Delete this DeveloperSpace and create one with another name")))
+    Some(
+        RefusedName::Unavailable
+            .refusal(name, &format!("{why}. Delete this DeveloperSpace and create one with another name")),
+    )
 }
 
 /// The reason why no new space of the class may have that name.
-pub(crate) fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
+pub(crate) fn objection(
+    name: &str,
+    class_name: &str,
+    rules: Option<&NameRules>,
+    reservation: Option<&Reservation>,
+) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);
     let matching = |patterns: &[String]| patterns.iter().find(|pattern| matches_pattern(pattern, name)).cloned();
@@ -124,8 +145,18 @@ mod tests {
             ("fern-lab", Some(&rules), None, Some("allows only lab, orchid-*")),
             ("prod-orchid", Some(&rules), None, Some("denies it (names.denied: prod-*)")),
             ("prod-x", Some(&any), None, Some("denies it (names.denied: prod-*)")),
-            ("front-door", None, Some(&admitted), Some("SpaceClass greenhouse allows traffic from the namespace of that name")),
-            ("lab", Some(&rules), Some(&admitted), Some("SpaceClass greenhouse allows traffic from the namespace of that name")),
+            (
+                "front-door",
+                None,
+                Some(&admitted),
+                Some("SpaceClass greenhouse allows traffic from the namespace of that name"),
+            ),
+            (
+                "lab",
+                Some(&rules),
+                Some(&admitted),
+                Some("SpaceClass greenhouse allows traffic from the namespace of that name"),
+            ),
             ("ci-jobs", None, Some(&account), Some("DeveloperSpace fern-lab of another owner gives access")),
         ] {
             let refusal = refusal(name, "cellar", rules, reservation);
@@ -139,15 +170,21 @@ mod tests {
 
     #[test]
     fn the_message_of_a_refused_name_is_recognized() {
-        let protected = check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])).unwrap_err();
+        let protected =
+            check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])).unwrap_err();
         assert_eq!(check_name("fern-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])), Ok(()));
-        let reserved = refusal("orchid-lab", "cellar", None, Some(&Reservation::Account { space: "fern-lab".into() })).unwrap();
+        let reserved =
+            refusal("orchid-lab", "cellar", None, Some(&Reservation::Account { space: "fern-lab".into() })).unwrap();
         for (message, expected) in [
             (protected.message, Some(RefusedName::Protected)),
             (reserved.message, Some(RefusedName::Unavailable)),
             ("namespace orchid-lab exists and does not belong to this DeveloperSpace".into(), None),
             // The annotations of a namespace of another owner, which the message quotes.
-            ("namespace orchid-lab exists; its annotation offers it to \"the name orchid-lab is not available: \"".into(), None),
+            (
+                "namespace orchid-lab exists; its annotation offers it to \"the name orchid-lab is not available: \""
+                    .into(),
+                None,
+            ),
         ] {
             assert_eq!(RefusedName::from_message("orchid-lab", &message), expected, "{message}");
             assert_eq!(RefusedName::from_message("orchid", &message), None, "{message}");

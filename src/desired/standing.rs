@@ -3,7 +3,8 @@
 use super::spec_refusal::SpecRefusal;
 use crate::api::{DeveloperSpace, Subject, conditions::Reason};
 
-/// The class and the owner in force. They change only when the space is admitted to another class, or for another owner.
+/// The class and the owner in force. They change only when the space is admitted to another class, or for another
+/// owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Name of the class.
@@ -13,7 +14,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The refusal of a spec that also names another owner. Its sentence is for both owners; that of the owner limit already is.
+    /// The refusal of a spec that also names another owner. Its sentence is for both owners; that of the owner limit
+    /// already is.
     pub(crate) fn beside_a_transfer(&self, owner: &Subject, refusal: SpecRefusal) -> SpecRefusal {
         if self.owner == *owner || refusal.reason == Reason::OwnerLimitExceeded {
             return refusal;
@@ -29,8 +31,9 @@ impl Standing {
     }
 }
 
-/// The class and the owner that the status of `space` records; `None` if it was never admitted. A status without `owner` is from an older version,
-/// which recorded the class of refused spaces too: a space with a namespace was admitted, for the owner that it has.
+/// The class and the owner that the status of `space` records; `None` if it was never admitted. A status without
+/// `owner` is from an older version, which recorded the class of refused spaces too: a space with a namespace was
+/// admitted, for the owner that it has.
 pub fn standing(space: &DeveloperSpace) -> Option<Standing> {
     let status = space.status.as_ref()?;
     let class_name = status.class_name.clone()?;
@@ -70,7 +73,10 @@ mod tests {
         assert_eq!(standing.beside_a_transfer(&named("alice@example.com"), refusal()), refusal());
         let both = "spec.ttl is too long: shorten it; until then neither User:bob@example.com nor User:alice@example.com \
             has the access of the owner, and the space counts for User:alice@example.com";
-        assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), SpecRefusal::new(Reason::InvalidSpec, both));
+        assert_eq!(
+            standing.beside_a_transfer(&named("bob@example.com"), refusal()),
+            SpecRefusal::new(Reason::InvalidSpec, both)
+        );
         let full = SpecRefusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete a space");
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), full.clone()), full);
     }

@@ -28,7 +28,8 @@ pub struct Readiness {
     pub working: bool,
 }
 
-/// The class, the owner and the terms that a space was admitted with. A field that is `None` keeps its value in the status.
+/// The class, the owner and the terms that a space was admitted with. A field that is `None` keeps its value in the
+/// status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForceStatus {
     /// The class in force.
@@ -46,7 +47,8 @@ pub struct StatusInputs<'a> {
     pub space: &'a DeveloperSpace,
     /// The class, the owner and the terms in force.
     pub in_force: InForceStatus,
-    /// The namespace, if it belongs to the space and is deleted when the space expires. Otherwise the recorded one stays recorded until the seal.
+    /// The namespace, if it belongs to the space and is deleted when the space expires. Otherwise the recorded one
+    /// stays recorded until the seal.
     pub namespace: Option<NamespaceRef>,
     /// The expiry and the stage of the space.
     pub outlook: &'a Outlook,
@@ -71,8 +73,8 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
     let old = space.status.clone().unwrap_or_default();
     let warning = last_warning(inputs, &old, now);
     let notice = |old: Option<Notice>, now: Option<Notice>| if *sealed { old } else { now };
-    // Times are whole seconds, so a renewal may fall into the second of the creation. A `renewedAt` that the space was created with is not a renewal,
-    // but is recorded.
+    // Times are whole seconds, so a renewal may fall into the second of the creation. A `renewedAt` that the space was
+    // created with is not a renewal, but is recorded.
     let at_once = space.spec.renewed_at == Some(outlook.anchor);
     let renewed = (outlook.anchor > created(space) || at_once).then_some(outlook.anchor);
     let was_seen = old.observed_generation.is_some_and(|generation| generation > 0);
@@ -85,7 +87,8 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
         observed_generation: generation,
         class_name: class_name.or(old.class_name),
         owner: owner.or(old.owner),
-        // Kept until the seal: without the recorded UID the claim of a copy would hold, see `ownership`, and no re-creation would be reported.
+        // Kept until the seal: without the recorded UID the claim of a copy would hold, see `ownership`, and no
+        // re-creation would be reported.
         namespace: namespace.clone().or_else(|| old.namespace.filter(|_| !sealed)),
         expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
@@ -99,8 +102,8 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
     }
 }
 
-/// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until the status contains it, the
-/// end moves with the clock.
+/// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until
+/// the status contains it, the end moves with the clock.
 pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
     let status = space.status.as_ref();
     let begins = |notice: Option<Notice>, recorded: Option<Notice>| notice.is_some() && notice != recorded;
@@ -109,13 +112,15 @@ pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool 
         || begins(outlook.last_notice, status.and_then(|status| status.last_notice))
 }
 
-/// The warning that is given now, or else the last one if it is for the expiry in force. If the expiry was a different one in between, the warning is
-/// given again.
+/// The warning that is given now, or else the last one if it is for the expiry in force. If the expiry was a different
+/// one in between, the warning is given again.
 fn last_warning(inputs: &StatusInputs<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
     let Outlook { stage, nominal, .. } = *inputs.outlook;
     match (stage, nominal) {
         _ if inputs.sealed => old.last_warning.clone(),
-        (Stage::Warn(before), Some(expires_at)) => Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at }),
+        (Stage::Warn(before), Some(expires_at)) => {
+            Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at })
+        }
         _ => old.last_warning.clone().filter(|warning| Some(warning.expires_at) == nominal),
     }
 }
@@ -140,7 +145,10 @@ fn wanted_conditions(inputs: &StatusInputs<'_>) -> Vec<WantedCondition> {
         (false, _) => String::new(),
         (true, at) => {
             let at = space.status.as_ref().and_then(|status| status.expires_at).filter(|_| is_sealed(space)).or(at);
-            format!("this DeveloperSpace expired at {}; create a new DeveloperSpace to continue", at.map(rfc3339).unwrap_or_default())
+            format!(
+                "this DeveloperSpace expired at {}; create a new DeveloperSpace to continue",
+                at.map(rfc3339).unwrap_or_default()
+            )
         }
     };
     vec![
@@ -152,7 +160,12 @@ fn wanted_conditions(inputs: &StatusInputs<'_>) -> Vec<WantedCondition> {
         },
         condition(types::EXPIRING, is_expiring, if is_expiring { "WarningGiven" } else { "NotYet" }, &expiring),
         condition(types::EXPIRED, *sealed, if *sealed { "TimeIsUp" } else { "NotYet" }, &expired),
-        condition(types::RECONCILING, readiness.working, &word, if readiness.working { &readiness.message } else { "" }),
+        condition(
+            types::RECONCILING,
+            readiness.working,
+            &word,
+            if readiness.working { &readiness.message } else { "" },
+        ),
         condition(types::STALLED, stalled, &word, if stalled { &readiness.message } else { "" }),
     ]
 }
@@ -172,7 +185,8 @@ fn expiring_message(inputs: &StatusInputs<'_>, at: DateTime<Utc>, before: &str) 
     format!("{what} at {} (warned {before} before); {remedy}", rfc3339(at))
 }
 
-/// The merge patch (RFC 7386) of the status subresource that sets it to `status`, refused if the object has changed since `resource_version`.
+/// The merge patch (RFC 7386) of the status subresource that sets it to `status`, refused if the object has changed
+/// since `resource_version`.
 pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     let DeveloperSpaceStatus {
         observed_generation,
@@ -209,8 +223,8 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     })
 }
 
-/// The fields that decisions depend on and that `stored` lacks, in whole or in part, although they were `sent`: the API server drops fields that its CRD
-/// does not have. It stores all other values as they were sent, times included.
+/// The fields that decisions depend on and that `stored` lacks, in whole or in part, although they were `sent`: the API
+/// server drops fields that its CRD does not have. It stores all other values as they were sent, times included.
 pub(crate) fn dropped_fields(sent: &DeveloperSpaceStatus, stored: Option<&DeveloperSpaceStatus>) -> Vec<&'static str> {
     let without = DeveloperSpaceStatus::default();
     let stored = stored.unwrap_or(&without);
@@ -256,11 +270,21 @@ pub fn notes(old: &DeveloperSpaceStatus, new: &DeveloperSpaceStatus) -> Vec<Note
     let before = ready(old).map(|(reason, ..)| reason);
     if new.renewals > old.renewals.or(Some(0)) {
         let until = new.expires_at.map_or_else(|| "indefinitely".to_owned(), |at| format!("until {}", rfc3339(at)));
-        notes.push(Note { warning: false, reason: "Renewed".into(), message: format!("renewed {until}"), in_namespace: false });
+        notes.push(Note {
+            warning: false,
+            reason: "Renewed".into(),
+            message: format!("renewed {until}"),
+            in_namespace: false,
+        });
     }
     let expiring = conditions::find(&new.conditions, types::EXPIRING).filter(|expiring| expiring.status == "True");
     if let (true, Some(expiring)) = (new.last_warning != old.last_warning, expiring) {
-        notes.push(Note { warning: true, reason: "Expiring".into(), message: expiring.message.clone(), in_namespace: true });
+        notes.push(Note {
+            warning: true,
+            reason: "Expiring".into(),
+            message: expiring.message.clone(),
+            in_namespace: true,
+        });
     }
     if let Some((reason, message, is_ready)) = ready(new).filter(|(reason, ..)| Some(reason) != before.as_ref()) {
         let benign = ["Provisioning", "Terminating", "NamespaceTerminating"].contains(&reason.as_str());
@@ -313,7 +337,10 @@ mod tests {
         let readiness = Readiness::new(Reason::Provisioned, "ready");
         let first = next_status(&inputs(&space, &outlook, readiness.clone()), at("2026-11-24T09:00:01Z"));
         assert_eq!(
-            notes(space.status.as_ref().unwrap(), &first).into_iter().map(|note| (note.reason, note.warning)).collect::<Vec<_>>(),
+            notes(space.status.as_ref().unwrap(), &first)
+                .into_iter()
+                .map(|note| (note.reason, note.warning))
+                .collect::<Vec<_>>(),
             [("Provisioned".into(), false)]
         );
         space.status = Some(first.clone());
@@ -327,7 +354,9 @@ mod tests {
     fn a_renewal_in_the_second_of_the_creation_counts_once_unless_the_space_was_created_with_it() {
         let (mut space, outlook) = (space(), outlook(Stage::Calm));
         let now = at("2026-11-24T09:00:01Z");
-        let report = |space: &DeveloperSpace| next_status(&inputs(space, &outlook, Readiness::new(Reason::Provisioned, "ready")), now);
+        let report = |space: &DeveloperSpace| {
+            next_status(&inputs(space, &outlook, Readiness::new(Reason::Provisioned, "ready")), now)
+        };
         let seen = report(&space);
         for (first, renewals) in [(space.status.clone().unwrap(), 0), (seen, 1)] {
             space.status = Some(first);
@@ -348,41 +377,57 @@ mod tests {
     #[test]
     fn a_warning_is_recorded_and_published_in_the_namespace() {
         let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
-        let status = next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-12-01T08:00:00.2Z"));
-        let expected = Warning { at: at("2026-12-01T08:00:01Z"), before: "1h".into(), expires_at: at("2026-12-01T09:00:00Z") };
+        let status = next_status(
+            &inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")),
+            at("2026-12-01T08:00:00.2Z"),
+        );
+        let expected =
+            Warning { at: at("2026-12-01T08:00:01Z"), before: "1h".into(), expires_at: at("2026-12-01T09:00:00Z") };
         assert_eq!(status.last_warning, Some(expected));
         assert!(conditions::is_true(&status.conditions, types::EXPIRING));
         let reported = notes(&DeveloperSpaceStatus::default(), &status);
-        assert!(reported.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{reported:?}");
+        assert!(
+            reported.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning),
+            "{reported:?}"
+        );
     }
 
     #[test]
     fn a_warning_about_a_space_without_a_namespace_of_its_own_names_none() {
         let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
-        let inputs = StatusInputs { namespace: None, ..inputs(&space, &outlook, Readiness::new(Reason::NamespaceConflict, "")) };
+        let inputs =
+            StatusInputs { namespace: None, ..inputs(&space, &outlook, Readiness::new(Reason::NamespaceConflict, "")) };
         let status = next_status(&inputs, at("2026-12-01T08:00:00Z"));
         let expiring = conditions::find(&status.conditions, types::EXPIRING).unwrap();
-        let message =
-            "this DeveloperSpace expires at 2026-12-01T09:00:00Z (warned 1h before); to renew, set spec.renewedAt to the current time";
+        let message = "this DeveloperSpace expires at 2026-12-01T09:00:00Z (warned 1h before); to renew, set spec.renewedAt to the current time";
         assert_eq!(expiring.message, message);
     }
 
     #[test]
     fn an_end_counts_from_the_write_until_the_status_has_the_warning_and_the_notice() {
-        let notice = Notice { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
+        let notice = Notice {
+            of: at("2026-11-30T09:00:00Z"),
+            from: at("2026-12-01T08:00:00Z"),
+            until: at("2026-12-01T09:00:00Z"),
+        };
         let warns = outlook(Stage::Warn(chrono::TimeDelta::hours(1)));
         let postpones = Outlook { postponed: Some(notice), ..outlook(Stage::Calm) };
         let ends = Outlook { last_notice: Some(notice), ..outlook(Stage::Warned(chrono::TimeDelta::hours(1))) };
-        for (outlook, recorded) in
-            [(warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }), (postpones, postpones), (ends, ends)]
-        {
+        for (outlook, recorded) in [
+            (warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }),
+            (postpones, postpones),
+            (ends, ends),
+        ] {
             let mut space = space();
             assert!(end_counts_from_write(&space, &outlook), "{outlook:?}");
             let readiness = Readiness::new(Reason::Provisioned, "ready");
             space.status = Some(next_status(&inputs(&space, &outlook, readiness), at("2026-12-01T08:00:00Z")));
             assert!(!end_counts_from_write(&space, &recorded), "{outlook:?}");
         }
-        assert!(!end_counts_from_write(&space(), &outlook(Stage::Due)) && !end_counts_from_write(&space(), &outlook(Stage::Calm)));
+        assert!(
+            !end_counts_from_write(&space(), &outlook(Stage::Due))
+                && !end_counts_from_write(&space(), &outlook(Stage::Calm))
+        );
     }
 
     #[test]
@@ -390,8 +435,10 @@ mod tests {
         let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
         outlook.anchor = at("2026-11-26T09:00:00Z");
         for _ in 0..2 {
-            space.status =
-                Some(next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z")));
+            space.status = Some(next_status(
+                &inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")),
+                at("2026-11-26T09:00:00Z"),
+            ));
             assert_eq!(space.status.as_ref().unwrap().renewals, Some(1));
         }
     }
@@ -401,16 +448,30 @@ mod tests {
         let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
         outlook.anchor = at("2026-11-26T09:00:00Z");
         space.status = Some(DeveloperSpaceStatus { renewals: Some(i64::MAX), ..DeveloperSpaceStatus::default() });
-        let next = next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z"));
+        let next = next_status(
+            &inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")),
+            at("2026-11-26T09:00:00Z"),
+        );
         assert_eq!(next.renewals, Some(i64::MAX));
     }
 
     #[test]
     fn a_field_that_the_api_server_drops_is_found() {
-        let notice = Notice { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
-        let sent = DeveloperSpaceStatus { terms: Some(Terms::default()), last_notice: Some(notice), ..DeveloperSpaceStatus::default() };
+        let notice = Notice {
+            of: at("2026-11-30T09:00:00Z"),
+            from: at("2026-12-01T08:00:00Z"),
+            until: at("2026-12-01T09:00:00Z"),
+        };
+        let sent = DeveloperSpaceStatus {
+            terms: Some(Terms::default()),
+            last_notice: Some(notice),
+            ..DeveloperSpaceStatus::default()
+        };
         assert_eq!(dropped_fields(&sent, Some(&sent)), [""; 0]);
-        assert_eq!(dropped_fields(&sent, Some(&DeveloperSpaceStatus { terms: None, ..sent.clone() })), ["status.terms"]);
+        assert_eq!(
+            dropped_fields(&sent, Some(&DeveloperSpaceStatus { terms: None, ..sent.clone() })),
+            ["status.terms"]
+        );
         assert_eq!(dropped_fields(&sent, None), ["status.terms", "status.lastNotice"]);
         assert_eq!(dropped_fields(&DeveloperSpaceStatus::default(), Some(&sent)), [""; 0]);
         let terms = Terms { max_lifetime: Some("30d".into()), ..Terms::default() };
@@ -423,8 +484,14 @@ mod tests {
         let moment = at("2026-12-01T08:00:00.123456789Z");
         let notice = Some(Notice { of: moment, from: at("2026-12-01T08:00:00.5Z"), until: at("2026-12-01T09:00:00Z") });
         let terms = Terms { expires_at: Some(moment), warn_before: vec!["1h".into()], ..Terms::default() };
-        let sent = DeveloperSpaceStatus { terms: Some(terms), postponed: notice, last_notice: notice, ..DeveloperSpaceStatus::default() };
-        let mut stored = json!({"status": {"terms": {"ttl": "7d", "protected": true, "retainExpired": "3d"}, "conditions": []}});
+        let sent = DeveloperSpaceStatus {
+            terms: Some(terms),
+            postponed: notice,
+            last_notice: notice,
+            ..DeveloperSpaceStatus::default()
+        };
+        let mut stored =
+            json!({"status": {"terms": {"ttl": "7d", "protected": true, "retainExpired": "3d"}, "conditions": []}});
         json_patch::merge(&mut stored, &patch(&sent, "7"));
         let stored: DeveloperSpaceStatus = serde_json::from_value(stored["status"].clone()).unwrap();
         assert_eq!(dropped_fields(&sent, Some(&stored)), [""; 0]);
@@ -438,6 +505,8 @@ mod tests {
         let terms = json!({"ttl": null, "expiresAt": null, "protected": null, "maxTTL": null, "maxLifetime": null, "warnBefore": null,
             "retainExpired": null, "allowNever": false, "allowProtected": false, "allowRetain": false});
         assert_eq!(patch["status"]["terms"], terms, "a field that the class no longer sets is removed");
-        assert!(patch["status"]["expiresAt"].is_null() && patch["status"].as_object().unwrap().contains_key("expiresAt"));
+        assert!(
+            patch["status"]["expiresAt"].is_null() && patch["status"].as_object().unwrap().contains_key("expiresAt")
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! The form of UIDs in memory. The API server generates UUIDs (RFC 9562), which take 16 bytes instead of 36 on the heap, and the operator keeps about
-//! a dozen of them for each space. A UID that is not a UUID is kept as text, since UIDs are opaque
-//! (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
+//! The form of UIDs in memory. The API server generates UUIDs (RFC 9562), which take 16 bytes instead of 36 on the
+//! heap, and the operator keeps about a dozen of them for each space. A UID that is not a UUID is kept as text, since
+//! UIDs are opaque (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
 
 use std::fmt;
 
@@ -27,7 +27,9 @@ impl Uid {
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
         // Only text that the UUID writes back unchanged. Capitals and braces, for example, would be lost.
-        let uuid = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == text);
+        let uuid = Uuid::try_parse(text)
+            .ok()
+            .filter(|uuid| uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == text);
         Self(uuid.map_or_else(|| Form::Other(text.into()), Form::Uuid))
     }
 }

@@ -1,5 +1,5 @@
-//! The usage of a namespace, compared with the limits of a class to which its space asks to be admitted. A quota refuses new objects and does not
-//! remove existing ones.
+//! The usage of a namespace, compared with the limits of a class to which its space asks to be admitted. A quota
+//! refuses new objects and does not remove existing ones.
 
 use std::{
     cmp::Ordering,
@@ -22,7 +22,12 @@ use crate::api::{DeveloperSpace, conditions::Reason, names, quantity::Quantity, 
 const MAX_NAMED_RESOURCES: usize = 5;
 
 /// The refusal to admit the space of `namespace` to a class while its quota counts more than `hard` allows there.
-pub(crate) fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<SpecRefusal> {
+pub(crate) fn not_admitted(
+    class_name: &str,
+    namespace: &str,
+    quota: &ResourceQuota,
+    hard: &Hard,
+) -> Option<SpecRefusal> {
     let beyond = beyond(quota, hard);
     let message = || {
         format!(
@@ -34,11 +39,13 @@ pub(crate) fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQu
     (!beyond.is_empty()).then(|| SpecRefusal::new(Reason::QuotaExceedsClass, message()))
 }
 
-/// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so a much larger one would overflow.
+/// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so a much
+/// larger one would overflow.
 pub(crate) const COUNT_ONLY: &str = "1P";
 
-/// The resources that `hard` limits and `counted`, the quota of the class in force, does not. They have to be counted before the move. Amounts of CPU
-/// and memory are excluded, since a quota that counts them refuses each pod that specifies none.
+/// The resources that `hard` limits and `counted`, the quota of the class in force, does not. They have to be counted
+/// before the move. Amounts of CPU and memory are excluded, since a quota that counts them refuses each pod that
+/// specifies none.
 pub(crate) fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
     hard.keys().filter(|key| !counted.contains_key(*key) && !needs_amounts(key)).cloned().collect()
 }
@@ -63,8 +70,9 @@ fn hard(quota: Option<&ResourceQuota>) -> Option<&BTreeMap<String, K8sQuantity>>
     quota?.spec.as_ref()?.hard.as_ref()
 }
 
-/// The quota of a space whose class in force is missing, with limits for the resources `keys` that only count; `None` if the `existing` quota has
-/// them already. The limits of the `existing` quota stay, and it is wanted without labels, so that its labels stay too.
+/// The quota of a space whose class in force is missing, with limits for the resources `keys` that only count; `None`
+/// if the `existing` quota has them already. The limits of the `existing` quota stay, and it is wanted without labels,
+/// so that its labels stay too.
 pub fn counting(
     space: &DeveloperSpace,
     class_name: &str,
@@ -90,8 +98,9 @@ pub fn counting(
 pub struct Uncounted {
     /// Resources that `status.hard` lacks: kube-controller-manager has not observed their limits.
     pub unseen: Vec<String>,
-    /// Resources that only `status.hard` has. kube-controller-manager writes it together with `status.used`, so it does not know such a resource, or
-    /// failed to count it and retries, see `CalculateUsage` in `k8s.io/apiserver/pkg/quota/v1`.
+    /// Resources that only `status.hard` has. kube-controller-manager writes it together with `status.used`, so it does
+    /// not know such a resource, or failed to count it and retries, see `CalculateUsage` in
+    /// `k8s.io/apiserver/pkg/quota/v1`.
     pub unknown: Vec<String>,
 }
 
@@ -104,7 +113,8 @@ pub fn uncounted(quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Unco
     Uncounted { unseen, unknown }
 }
 
-/// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `missing` yet.
+/// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `missing`
+/// yet.
 pub(crate) fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<SpecRefusal> {
     let message = || {
         format!(
@@ -116,7 +126,8 @@ pub(crate) fn not_counted(class_name: &str, namespace: &str, missing: &[String])
     (!missing.is_empty()).then(|| SpecRefusal::new(Reason::Provisioning, message()))
 }
 
-/// The resources whose usage is above `hard`. kube-apiserver adds the usage of each object that it admits to the status of the quota.
+/// The resources whose usage is above `hard`. kube-apiserver adds the usage of each object that it admits to the status
+/// of the quota.
 fn beyond(quota: &ResourceQuota, hard: &Hard) -> Vec<String> {
     let used = quota.status.as_ref().and_then(|status| status.used.as_ref());
     let exceeds = |(key, used): (&String, &K8sQuantity)| {
@@ -135,15 +146,24 @@ mod tests {
 
     fn refusal(used: &serde_json::Value) -> Option<String> {
         let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
-        let hard = [("pods", "10"), ("requests.memory", "1Gi")].map(|(key, limit)| (key.to_owned(), Quantity::from(limit))).into();
-        not_admitted("small", "orchid-lab", &quota, &hard).map(|SpecRefusal { reason, message }| format!("{}: {message}", reason.as_str()))
+        let hard = [("pods", "10"), ("requests.memory", "1Gi")]
+            .map(|(key, limit)| (key.to_owned(), Quantity::from(limit)))
+            .into();
+        not_admitted("small", "orchid-lab", &quota, &hard)
+            .map(|SpecRefusal { reason, message }| format!("{}: {message}", reason.as_str()))
     }
 
     #[test]
     fn resources_that_the_other_class_limits_are_counted_first() {
-        let hard = |keys: &[&str]| -> Hard { keys.iter().map(|key| ((*key).to_owned(), Quantity::from("3"))).collect() };
-        let keys = to_count(&hard(&["pods", "services.loadbalancers", "limits.memory", "requests.storage"]), &hard(&["pods"]));
-        assert_eq!(keys.iter().collect::<Vec<_>>(), ["requests.storage", "services.loadbalancers"], "a pod need not name them");
+        let hard =
+            |keys: &[&str]| -> Hard { keys.iter().map(|key| ((*key).to_owned(), Quantity::from("3"))).collect() };
+        let keys =
+            to_count(&hard(&["pods", "services.loadbalancers", "limits.memory", "requests.storage"]), &hard(&["pods"]));
+        assert_eq!(
+            keys.iter().collect::<Vec<_>>(),
+            ["requests.storage", "services.loadbalancers"],
+            "a pod need not name them"
+        );
         let message = |names: &str| {
             let message = format!(
                 "class small limits resources that the quota of namespace orchid-lab has not counted yet ({names}), and the space is admitted to it when \
@@ -151,13 +171,17 @@ mod tests {
             );
             Some(SpecRefusal::new(Reason::Provisioning, message))
         };
-        assert_eq!(not_counted("small", "orchid-lab", &["services.loadbalancers".to_owned()]), message("services.loadbalancers"));
+        assert_eq!(
+            not_counted("small", "orchid-lab", &["services.loadbalancers".to_owned()]),
+            message("services.loadbalancers")
+        );
         assert_eq!(not_counted("small", "orchid-lab", &[]), None);
     }
 
     #[test]
     fn a_resource_is_unknown_if_its_limit_was_observed_and_its_usage_was_not() {
-        let keys: BTreeSet<String> = ["count/deployment.apps", "requests.storage", "services.loadbalancers"].map(str::to_owned).into();
+        let keys: BTreeSet<String> =
+            ["count/deployment.apps", "requests.storage", "services.loadbalancers"].map(str::to_owned).into();
         let status = |status: &serde_json::Value| {
             let quota = serde_json::from_value(json!({"status": status})).unwrap();
             let Uncounted { unseen, unknown } = uncounted(Some(&quota), &keys);
@@ -166,8 +190,16 @@ mod tests {
         let hard = json!({"pods": "20", "count/deployment.apps": "1P", "requests.storage": "1P", "services.loadbalancers": "1P"});
         let all = "count/deployment.apps requests.storage services.loadbalancers";
         for (given, unseen, unknown) in [
-            (json!({"hard": {"pods": "20"}, "used": {"requests.storage": "0"}}), "count/deployment.apps services.loadbalancers", ""),
-            (json!({"hard": hard, "used": {"requests.storage": "0", "services.loadbalancers": "1"}}), "", "count/deployment.apps"),
+            (
+                json!({"hard": {"pods": "20"}, "used": {"requests.storage": "0"}}),
+                "count/deployment.apps services.loadbalancers",
+                "",
+            ),
+            (
+                json!({"hard": hard, "used": {"requests.storage": "0", "services.loadbalancers": "1"}}),
+                "",
+                "count/deployment.apps",
+            ),
             (json!({"hard": hard}), "", all),
             (json!({}), all, ""),
         ] {
@@ -184,16 +216,22 @@ mod tests {
         });
         let space: DeveloperSpace = serde_json::from_value(space).unwrap();
         // A client may have written 1P in another form.
-        let (metadata, hard) =
-            (json!({"name": "developerspace", "labels": {"floor": "ground"}}), json!({"pods": "20", "services": "1000T"}));
-        let live: ResourceQuota = serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}})).unwrap();
+        let (metadata, hard) = (
+            json!({"name": "developerspace", "labels": {"floor": "ground"}}),
+            json!({"pods": "20", "services": "1000T"}),
+        );
+        let live: ResourceQuota =
+            serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}})).unwrap();
         assert_eq!((limits(Some(&live)), limits(None)), (Hard::from([("pods".to_owned(), "20".into())]), Hard::new()));
         let counting = |existing: Option<&ResourceQuota>, keys: &[&str]| {
             let keys = keys.iter().map(|key| (*key).to_owned()).collect();
             counting(&space, "greenhouse", existing, &keys).map(|quota| json!([quota.metadata, quota.spec]))
         };
         let hard = json!({"pods": "20", "services": "1000T", "configmaps": "1P"});
-        assert_eq!(counting(Some(&live), &["pods", "services", "configmaps"]), Some(json!([{"name": "developerspace"}, {"hard": hard}])));
+        assert_eq!(
+            counting(Some(&live), &["pods", "services", "configmaps"]),
+            Some(json!([{"name": "developerspace"}, {"hard": hard}]))
+        );
         assert_eq!(counting(Some(&live), &["services"]), None);
         let labels = json!({
             "app.kubernetes.io/managed-by": "developerspace-operator",

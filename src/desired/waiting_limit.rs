@@ -22,8 +22,8 @@ pub(crate) const MAX_WAITING: usize = 10;
 /// The time for which a space beyond the oldest ones is kept.
 const RETENTION: TimeDelta = TimeDelta::hours(1);
 
-/// The spaces of one owner that wait for a place under the owner limit and were never admitted, in the order of their ranks. Each has the start of
-/// its hour, if that has begun.
+/// The spaces of one owner that wait for a place under the owner limit and were never admitted, in the order of their
+/// ranks. Each has the start of its hour, if that has begun.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingQueue(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
 
@@ -46,8 +46,9 @@ impl WaitingQueue {
         self.0.values_mut().take(MAX_WAITING).for_each(|since| *since = None);
     }
 
-    /// Returns the state of a space that waits beyond the oldest ones; `None` for any other space. `now` is `None` while the clock is stopped. The
-    /// hour begins at the first call while the clock runs, and begins again after the clock was stopped.
+    /// Returns the state of a space that waits beyond the oldest ones; `None` for any other space. `now` is `None`
+    /// while the clock is stopped. The hour begins at the first call while the clock runs, and begins again after the
+    /// clock was stopped.
     pub(crate) fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let place = place(claim);
         let is_beyond = !self.0.keys().take(MAX_WAITING).any(|other| *other == place);
@@ -72,13 +73,14 @@ pub(crate) fn was_never_admitted(space: &DeveloperSpace) -> bool {
     standing(space).is_none() && space.status.as_ref().is_none_or(|status| status.namespace.is_none())
 }
 
-/// Returns true if the status of `space` reports that it waits. `ApplyFailed` counts as well: the deletion of the space was refused.
+/// Returns true if the status of `space` reports that it waits. `ApplyFailed` counts as well: the deletion of the space
+/// was refused.
 pub fn waits(space: &DeveloperSpace) -> bool {
     waiting_since(space).is_some()
 }
 
-/// The time at which a space that waits beyond the oldest ones is deleted: an hour after the start of its hour, and at least an hour after its
-/// condition first reported the wait. `None` if no deletion is due.
+/// The time at which a space that waits beyond the oldest ones is deleted: an hour after the start of its hour, and at
+/// least an hour after its condition first reported the wait. `None` if no deletion is due.
 pub(crate) fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc>> {
     if !was_never_admitted(space) {
         return None;
@@ -88,7 +90,8 @@ pub(crate) fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateT
 
 fn waiting_since(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let ready = conditions::find(&space.status.as_ref()?.conditions, types::READY)?;
-    let is_waiting = [Reason::OwnerLimitExceeded, Reason::ApplyFailed].iter().any(|reason| reason.as_str() == ready.reason);
+    let is_waiting =
+        [Reason::OwnerLimitExceeded, Reason::ApplyFailed].iter().any(|reason| reason.as_str() == ready.reason);
     conditions::since(&ready.last_transition_time).filter(|_| is_waiting && ready.status == "False")
 }
 
@@ -190,8 +193,8 @@ mod tests {
         assert_eq!(deleted_at(&space(&Value::Null), Beyond { since: Some(at(2_000)) }), None);
     }
 
-    /// One event of a line: (kind, number of the space, true if the clock runs, seconds since the previous event). The space joins, leaves or is
-    /// reconciled.
+    /// One event of a line: (kind, number of the space, true if the clock runs, seconds since the previous event). The
+    /// space joins, leaves or is reconciled.
     fn any_event() -> impl Strategy<Value = (u8, i64, bool, i64)> {
         (0..4_u8, 0..16_i64, prop::bool::weighted(0.9), 0..900_i64)
     }

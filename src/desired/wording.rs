@@ -1,10 +1,12 @@
-//! Error texts in the operator's conditions. A status is not written again for parts of a text that differ at each attempt.
+//! Error texts in the operator's conditions. A status is not written again for parts of a text that differ at each
+//! attempt.
 
 /// The beginning of the condition of a space whose deletion is refused.
 pub(crate) const DELETION_WAITS: &str = "the deletion of this DeveloperSpace waits: ";
 
-/// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a webhook changes each time:
-/// addresses and ports, times and durations, identifiers. The action before the first colon names the operator's own objects and counts as written.
+/// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a
+/// webhook changes each time: addresses and ports, times and durations, identifiers. The action before the first colon
+/// names the operator's own objects and counts as written.
 pub(crate) fn is_same_message(one: &str, other: &str) -> bool {
     one == other || normalised(one).eq(normalised(other))
 }
@@ -12,11 +14,14 @@ pub(crate) fn is_same_message(one: &str, other: &str) -> bool {
 fn normalised(sentence: &str) -> impl Iterator<Item = &str> {
     let (action, reason) = sentence.split_once(": ").unwrap_or((sentence, ""));
     // A word with a digit may differ the next time, and so may a hexadecimal number that happens to have none.
-    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !SYSTEM_CALLS.contains(word);
+    let steady = |word: &&str| {
+        !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !SYSTEM_CALLS.contains(word)
+    };
     std::iter::once(action).chain(reason.split_whitespace().filter(steady))
 }
 
-/// The system calls that Go's net package names (<https://pkg.go.dev/net#OpError>): a connection that is reset fails in any of them.
+/// The system calls that Go's net package names (<https://pkg.go.dev/net#OpError>): a connection that is reset fails in
+/// any of them.
 const SYSTEM_CALLS: [&str; 7] = ["dial", "connect:", "read", "read:", "write", "write:", "tcp"];
 
 /// Sixteen hexadecimal digits or more, as trace identifiers and hashes have.
@@ -50,7 +55,10 @@ mod tests {
                 "write tcp 127.0.0.1:44876->127.0.0.1:38945: write: connection reset by peer",
             ),
             ("timed out after 9.99s, request deadbeefdeadbeef", "timed out after 1m2.5s, request cafecafecafecafecafe"),
-            ("dial tcp [fd00::1]:9443: connect: connection refused", "dial tcp [fd00::2a]:9443: connect: connection refused"),
+            (
+                "dial tcp [fd00::1]:9443: connect: connection refused",
+                "dial tcp [fd00::2a]:9443: connect: connection refused",
+            ),
         ] {
             assert!(is_same_message(&format!("{ACTION}{one}"), &format!("{ACTION}{other}")), "{one}\n{other}");
         }

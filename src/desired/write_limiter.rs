@@ -1,19 +1,21 @@
-//! The rate limit of the operator's writes for one space: a burst, and then a wait before each reconcile that grows with the number of writes before
-//! it. It bounds the share that one space takes from the others when a client reverts the operator's writes, or changes the spec, as fast as the
-//! operator writes.
+//! The rate limit of the operator's writes for one space: a burst, and then a wait before each reconcile that grows
+//! with the number of writes before it. It bounds the share that one space takes from the others when a client reverts
+//! the operator's writes, or changes the spec, as fast as the operator writes.
 //!
-//! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time for each space.
+//! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time
+//! for each space.
 
 use std::time::Duration;
 
 /// The time that one write costs: six reconciles a minute that write once.
 const COST_OF_WRITE: Duration = Duration::from_secs(10);
 
-/// The number of writes in a burst: creating a space takes eight, and a user who tries things out changes it several times in a row.
+/// The number of writes in a burst: creating a space takes eight, and a user who tries things out changes it several
+/// times in a row.
 const BURST_WRITES: u32 = 40;
 
-/// The longest wait of a space: it has to converge within a minute, and a change takes up to three steps. Therefore four reconciles a minute
-/// pass, regardless of the number of their writes.
+/// The longest wait of a space: it has to converge within a minute, and a change takes up to three steps. Therefore
+/// four reconciles a minute pass, regardless of the number of their writes.
 const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// The writes of one space. Times count from one arbitrary moment that all spaces share.

@@ -1,5 +1,5 @@
-//! Checks the account that is to delete namespaces that were not created for a space. The operator's account is refused: the cluster's policies
-//! restrict it to namespaces of spaces.
+//! Checks the account that is to delete namespaces that were not created for a space. The operator's account is
+//! refused: the cluster's policies restrict it to namespaces of spaces.
 
 use k8s_openapi::api::{authentication::v1::SelfSubjectReview, authorization::v1::ResourceAttributes};
 use kube::{Api, Client, api::PostParams};
@@ -10,7 +10,8 @@ use crate::{
     runtime::{error::Error, permissions::may},
 };
 
-/// Returns the reason why this account may not run the sweep of `args`. An account that cannot be determined may be the operator's.
+/// Returns the reason why this account may not run the sweep of `args`. An account that cannot be determined may be the
+/// operator's.
 pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     if !args.include_annotated {
         return None;
@@ -30,7 +31,9 @@ pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
 
 /// Returns the name of this account if it is the operator's. The error is the reason why the account is unknown.
 async fn operator(client: &Client) -> Result<Option<String>, String> {
-    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = Api::<SelfSubjectReview>::all(client.clone())
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await;
     let review = review.map_err(Error::api("create a SelfSubjectReview")).map_err(|error| error.sentence())?;
     let user = review.status.and_then(|status| status.user_info).and_then(|info| info.username);
     let user = user.ok_or("the API server returned a SelfSubjectReview without a user name")?;
@@ -38,8 +41,8 @@ async fn operator(client: &Client) -> Result<Option<String>, String> {
     Ok(is_operator.then_some(user))
 }
 
-/// Returns true if this account has that verb on developerspaces. The policies recognize the operator by `operate` without `assign`, regardless of
-/// its name.
+/// Returns true if this account has that verb on developerspaces. The policies recognize the operator by `operate`
+/// without `assign`, regardless of its name.
 async fn holds(client: &Client, verb: &str) -> Result<bool, String> {
     let attributes = ResourceAttributes {
         group: Some(names::GROUP.into()),
@@ -52,7 +55,9 @@ async fn holds(client: &Client, verb: &str) -> Result<bool, String> {
 
 /// Returns true for the operator's ServiceAccount, in any namespace.
 fn is_named_operator(user: &str) -> bool {
-    user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')).is_some_and(|(_, name)| name == names::OPERATOR)
+    user.strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'))
+        .is_some_and(|(_, name)| name == names::OPERATOR)
 }
 
 #[cfg(test)]

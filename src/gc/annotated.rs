@@ -56,7 +56,8 @@ pub struct Findings {
 }
 
 impl Plain {
-    /// Keeps the needed part of a namespace. Returns `None` if it has a mark of the operator, has no expiry annotation or is terminating.
+    /// Keeps the needed part of a namespace. Returns `None` if it has a mark of the operator, has no expiry annotation
+    /// or is terminating.
     pub(crate) fn of(namespace: &Namespace) -> Option<Self> {
         let (labels, annotations) = (namespace.labels(), namespace.annotations());
         if is_marked(labels, annotations) || namespace.metadata.deletion_timestamp.is_some() {
@@ -73,7 +74,8 @@ impl Plain {
     }
 }
 
-/// Finds the expired namespaces among `namespaces`. A namespace whose name is in `taken`, which is sorted, has a space of its name and is skipped.
+/// Finds the expired namespaces among `namespaces`. A namespace whose name is in `taken`, which is sorted, has a space
+/// of its name and is skipped.
 pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
     let now = io.clock.now();
@@ -92,10 +94,11 @@ pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]
     findings
 }
 
-/// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, after a change such as a later expiry, and
-/// after the deletion by another client.
+/// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, after a change
+/// such as a later expiry, and after the deletion by another client.
 pub async fn delete(io: &Io, found: &ExpiredNamespace) -> Result<(), Error> {
-    let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
+    let preconditions =
+        Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
     let api: Api<WithoutManagedFields<Namespace>> = Api::all(io.client.clone());
     let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;
     answer.map_err(Error::api(format!("delete namespace {}", found.name)))?;

@@ -1,5 +1,5 @@
-//! The objects that a sweep lists. It keeps little of them: managed fields are most of a space and of a namespace, and a sweep that keeps them
-//! exceeds its memory limit when there are many namespaces to delete.
+//! The objects that a sweep lists. It keeps little of them: managed fields are most of a space and of a namespace, and
+//! a sweep that keeps them exceeds its memory limit when there are many namespaces to delete.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
@@ -51,7 +51,8 @@ pub(crate) async fn list_cluster(io: &Io) -> Result<Listing, Error> {
     // The controller validates a spec against these reservations too.
     io.store.reserved.read_classes(&io.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
-    // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
+    // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between
+    // needs nothing.
     list::<DeveloperSpace, Reduced<DeveloperSpace>>(&io.client, SPACES_PAGE_SIZE, |space| {
         io.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
@@ -94,8 +95,9 @@ where
     let mut params = ListParams::default().limit(size);
     let action = || format!("list {}", K::plural(&()));
     loop {
-        let request =
-            Request::new(K::url_path(&(), None)).list(&params).map_err(|error| Error::api(action())(kube::Error::BuildRequest(error)))?;
+        let request = Request::new(K::url_path(&(), None))
+            .list(&params)
+            .map_err(|error| Error::api(action())(kube::Error::BuildRequest(error)))?;
         let page = client.request::<ObjectList<T>>(request).await.map_err(Error::api(action()))?;
         page.items.into_iter().for_each(&mut keep);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -1,7 +1,8 @@
-//! One sweep, for a CronJob or by hand. It lists, decides with the controller's own functions, and carries out the decisions.
+//! One sweep, for a CronJob or by hand. It lists, decides with the controller's own functions, and carries out the
+//! decisions.
 //!
-//! It may run concurrently with a controller: every write has the resourceVersion of its decision as a precondition, so that only one of the two
-//! succeeds.
+//! It may run concurrently with a controller: every write has the resourceVersion of its decision as a precondition, so
+//! that only one of the two succeeds.
 
 pub mod account;
 pub mod annotated;
@@ -44,12 +45,14 @@ const MAX_CONCURRENT_ITEMS: u16 = 16;
 pub struct SweepOutput {
     /// The text for standard output.
     pub text: String,
-    /// 0 done, 1 something failed, 2 a usage error or an account without the permission, 3 refused by the deletion limit.
+    /// 0 done, 1 something failed, 2 a usage error or an account without the permission, 3 refused by the deletion
+    /// limit.
     pub code: u8,
 }
 
-/// Runs a sweep and returns its result. A sweep by an account that may not run it, and a sweep that would miss the operator's settings, are refused
-/// with a message on standard error. A sweep while a CRD lacks fields is an error: its decisions depend on fields that the API server dropped.
+/// Runs a sweep and returns its result. A sweep by an account that may not run it, and a sweep that would miss the
+/// operator's settings, are refused with a message on standard error. A sweep while a CRD lacks fields is an error: its
+/// decisions depend on fields that the API server dropped.
 pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<SweepOutput> {
     let protected = match account::refusal(&client, args).await {
         Some(refusal) => Err(refusal),
@@ -71,7 +74,12 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
 }
 
 /// Lists, decides and, unless the sweep is a dry run or exceeds the deletion limit, carries out the decisions.
-pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protected: ProtectedNamespaces) -> Result<Sweep, Error> {
+pub async fn sweep(
+    client: Client,
+    clock: Arc<dyn Clock>,
+    args: &GcArgs,
+    protected: ProtectedNamespaces,
+) -> Result<Sweep, Error> {
     let (io, writing) = access(client, clock, args, protected);
     let (swept, ()) = tokio::join!(sweep_with(io, args), writing);
     swept
@@ -87,7 +95,11 @@ async fn sweep_with(io: Io, args: &GcArgs) -> Result<Sweep, Error> {
     let rows = if args.dry_run || refused {
         items.iter().map(|item| Row::new(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
-        stream::iter(&items).map(|item| carry_out(&io, item)).buffered(MAX_CONCURRENT_ITEMS.into()).collect::<Vec<_>>().await
+        stream::iter(&items)
+            .map(|item| carry_out(&io, item))
+            .buffered(MAX_CONCURRENT_ITEMS.into())
+            .collect::<Vec<_>>()
+            .await
     };
     io.recorder.flush().await;
     let rows = rows.into_iter().chain(remarks.into_iter().map(Row::remark)).collect();
@@ -105,15 +117,17 @@ fn access(
     (Io::new(client, clock, protected, recorder), writing)
 }
 
-/// Returns the space in the generation that the controller observed last: a warning or a notice must not report that a later change was carried out.
+/// Returns the space in the generation that the controller observed last: a warning or a notice must not report that a
+/// later change was carried out.
 fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
     let mut space = space.clone();
-    space.metadata.generation = space.status.as_ref().and_then(|status| status.observed_generation).or(space.metadata.generation);
+    space.metadata.generation =
+        space.status.as_ref().and_then(|status| status.observed_generation).or(space.metadata.generation);
     space
 }
 
-/// Returns true if the item deletes the namespace of a space while the CRD is being deleted: that namespace stays. The CRD is read immediately before
-/// each deletion, because it may be deleted during a sweep.
+/// Returns true if the item deletes the namespace of a space while the CRD is being deleted: that namespace stays. The
+/// CRD is read immediately before each deletion, because it may be deleted during a sweep.
 async fn is_released(io: &Io, item: &Item) -> Result<bool, Error> {
     match item {
         Item::Space { .. } if item.deletes_namespace() => crd_is_going(&io.client).await,
@@ -125,7 +139,8 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
     match is_released(io, item).await {
         Ok(false) => {}
         Ok(true) => {
-            let why = "the CustomResourceDefinition is being deleted, so the controller releases the namespace".to_owned();
+            let why =
+                "the CustomResourceDefinition is being deleted, so the controller releases the namespace".to_owned();
             return Row::new(item, Outcome::LeftAlone(why));
         }
         Err(error) => return Row::new(item, Outcome::Failed(error.sentence())),
@@ -140,13 +155,16 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
             let report = report::StatusReport::new(plan::current_readiness(ready), observed.namespace_ref(space));
             report::report(io, &as_observed(space), observed, report).await.map(|_| true)
         }
-        Item::Space { space, observed, step } => expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us),
+        Item::Space { space, observed, step } => {
+            expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us)
+        }
         Item::Annotated(found) => annotated::delete(io, found).await.map(|()| true),
     };
     let outcome = match result {
         Ok(true) => Outcome::Done,
         Ok(false) => Outcome::Skipped,
-        // The object changed or was deleted since it was listed: it was renewed, or the controller carried out the step.
+        // The object changed or was deleted since it was listed: it was renewed, or the controller carried out the
+        // step.
         Err(error) if matches!(error.class(), Class::Conflict | Class::Vanishing) => Outcome::Skipped,
         Err(error) => Outcome::Failed(error.sentence()),
     };

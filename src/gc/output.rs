@@ -90,7 +90,9 @@ impl Row {
     /// The line about an object that is only reported.
     pub fn remark(remark: Remark) -> Self {
         match remark {
-            Remark::UnreadableNamespace { name, error } => Self::note("Namespace", name, "read", Outcome::Failed(error)),
+            Remark::UnreadableNamespace { name, error } => {
+                Self::note("Namespace", name, "read", Outcome::Failed(error))
+            }
             Remark::UnreadableSpace { name, error } => {
                 let why = format!("the stored DeveloperSpace cannot be read and is left unchanged: {error}");
                 Self::note("DeveloperSpace", name, "read", Outcome::Failed(why))
@@ -101,7 +103,10 @@ impl Row {
                     "it has expired under the spec of SpaceClass {class} that was accepted last, and not under the current spec, which the \
                      controller has not validated yet: start the controller, or wait until it has validated the class"
                 );
-                Self { expired_at: end.map(rfc3339), ..Self::note("DeveloperSpace", name, "report", Outcome::LeftAlone(why)) }
+                Self {
+                    expired_at: end.map(rfc3339),
+                    ..Self::note("DeveloperSpace", name, "report", Outcome::LeftAlone(why))
+                }
             }
             Remark::Held { name, blocked } => {
                 let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
@@ -152,7 +157,14 @@ impl Sweep {
         table.load_style(NOTHING).set_header(["KIND", "NAME", "ACTION", "EXPIRED", "RESULT", "MESSAGE"]);
         for row in &self.rows {
             let Row { kind, name, action, expired_at, result, message } = row;
-            table.add_row([kind, name.as_str(), action, expired_at.as_deref().unwrap_or("-"), result, message.as_deref().unwrap_or("")]);
+            table.add_row([
+                kind,
+                name.as_str(),
+                action,
+                expired_at.as_deref().unwrap_or("-"),
+                result,
+                message.as_deref().unwrap_or(""),
+            ]);
         }
         if self.rows.is_empty() { self.summary() } else { format!("{}\n\n{}", table.trim_fmt(), self.summary()) }
     }

@@ -30,7 +30,8 @@ use crate::{
     },
 };
 
-/// The tolerance between the clock that dates a namespace and the one that dates the sweep, for the detection of orphans.
+/// The tolerance between the clock that dates a namespace and the one that dates the sweep, for the detection of
+/// orphans.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
 
 /// One item of the plan.
@@ -116,8 +117,8 @@ pub struct Planned {
     pub items: Vec<Item>,
     /// The objects that are only reported, in the order of their names.
     pub remarks: Vec<Remark>,
-    /// The number of spaces with a living namespace, to which a percentage refers. Annotated namespaces do not count: a user could raise the limit by
-    /// creating some.
+    /// The number of spaces with a living namespace, to which a percentage refers. Annotated namespaces do not count: a
+    /// user could raise the limit by creating some.
     pub living: usize,
 }
 
@@ -158,12 +159,16 @@ pub fn plan(io: &Io, listing: Listing, args: &GcArgs) -> Planned {
     }
     if args.include_annotated {
         let found = annotated::find(io, plain, &taken, &args.compat);
-        planned.remarks.extend(found.unreadable.into_iter().map(|(name, error)| Remark::UnreadableNamespace { name, error }));
+        planned
+            .remarks
+            .extend(found.unreadable.into_iter().map(|(name, error)| Remark::UnreadableNamespace { name, error }));
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
     // A namespace that was created after the spaces were listed may have a space that is not in the list.
     for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
-        planned.add_orphan(io, name, |seen| seen.created < since - CLOCK_SKEW && is_orphan(seen, None, |uid| uids.contains(uid)));
+        planned.add_orphan(io, name, |seen| {
+            seen.created < since - CLOCK_SKEW && is_orphan(seen, None, |uid| uids.contains(uid))
+        });
     }
     planned.items.sort_by_key(Item::name);
     planned.remarks.sort_by(|one, other| one.name().cmp(other.name()));
@@ -214,8 +219,8 @@ impl Item {
 
 fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     let step = observed.next_step(&space);
-    // A deletion that waits does not stop the lifetime of the space. Once the namespace no longer exists, only the finalizer remains, which the
-    // controller removes.
+    // A deletion that waits does not stop the lifetime of the space. Once the namespace no longer exists, only the
+    // finalizer remains, which the controller removes.
     let is_going = space.metadata.deletion_timestamp.is_some();
     let space = Box::new(space);
     match step {
@@ -227,7 +232,8 @@ fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     }
 }
 
-/// The controller seals shortly before the end, so that it deletes on time. A sweep would seal and not come back to delete.
+/// The controller seals shortly before the end, so that it deletes on time. A sweep would seal and not come back to
+/// delete.
 fn is_early(observed: &Observed) -> bool {
     observed.outlook.expires_at.is_some_and(|end| observed.now < end)
 }

@@ -1,11 +1,13 @@
-//! The settings that a sweep shares with the controller. A sweep by hand has neither the flag nor the variable of the CronJob, and must not delete
-//! namespaces that the controller protects: it reads the ConfigMap that both use.
+//! The settings that a sweep shares with the controller. A sweep by hand has neither the flag nor the variable of the
+//! CronJob, and must not delete namespaces that the controller protects: it reads the ConfigMap that both use.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    api::{names, protected_namespaces::ProtectedNamespaces, text::shorten, without_managed_fields::WithoutManagedFields},
+    api::{
+        names, protected_namespaces::ProtectedNamespaces, text::shorten, without_managed_fields::WithoutManagedFields,
+    },
     cli::{self, GcArgs},
     runtime::error::Error,
 };
@@ -19,8 +21,9 @@ const MAX_QUOTED_BYTES: usize = 128;
 /// The remedy that ends every refusal.
 const SET_THE_FLAG: &str = "set --protected-namespaces to the names that this sweep must not delete";
 
-/// Returns the protected names of the flag or the variable. If neither is set, not even to an empty value, returns those of the ConfigMap. The error
-/// is the message of a refusal: the list cannot be read or is invalid, or the operator is installed in another namespace than the one that was named.
+/// Returns the protected names of the flag or the variable. If neither is set, not even to an empty value, returns
+/// those of the ConfigMap. The error is the message of a refusal: the list cannot be read or is invalid, or the
+/// operator is installed in another namespace than the one that was named.
 pub async fn protected(client: &Client, args: &GcArgs) -> Result<ProtectedNamespaces, String> {
     let namespace = &args.common.operator_namespace;
     if !args.common.protected_namespaces.is_empty() {
@@ -47,12 +50,14 @@ pub async fn protected(client: &Client, args: &GcArgs) -> Result<ProtectedNamesp
 }
 
 async fn settings(client: &Client, namespace: &str) -> Result<Option<ConfigMap>, Error> {
-    let found = Api::<WithoutManagedFields<ConfigMap>>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
+    let found =
+        Api::<WithoutManagedFields<ConfigMap>>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
     let found = found.map_err(Error::api(format!("read ConfigMap {} in namespace {namespace}", names::SETTINGS)))?;
     Ok(found.map(|WithoutManagedFields(settings)| settings))
 }
 
-/// Returns the patterns of the ConfigMap, validated as those of the command line: an invalid pattern matches no namespace and protects none.
+/// Returns the patterns of the ConfigMap, validated as those of the command line: an invalid pattern matches no
+/// namespace and protects none.
 fn patterns(namespace: &str, settings: &ConfigMap) -> Result<Vec<String>, String> {
     let (name, key) = (names::SETTINGS, names::PROTECTED_NAMESPACES);
     let value = settings.data.as_ref().and_then(|data| data.get(key)).map(String::as_str).unwrap_or_default();
@@ -63,8 +68,8 @@ fn patterns(namespace: &str, settings: &ConfigMap) -> Result<Vec<String>, String
     })
 }
 
-/// Refuses a sweep that could not read the list. An account that may not read it continues with a warning, and so does a dry run, which deletes
-/// nothing.
+/// Refuses a sweep that could not read the list. An account that may not read it continues with a warning, and so does
+/// a dry run, which deletes nothing.
 fn refuse_unread(args: &GcArgs, error: &Error) -> Result<(), String> {
     let sentence = error.sentence();
     if args.dry_run || is_forbidden(error) {
@@ -110,7 +115,10 @@ async fn homes(client: &Client) -> Result<Vec<String>, Error> {
     let mut params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(PAGE_SIZE);
     let mut homes = Vec::new();
     loop {
-        let page = api.list(&params).await.map_err(Error::api(format!("list the ConfigMaps {} in all namespaces", names::SETTINGS)))?;
+        let page = api
+            .list(&params)
+            .await
+            .map_err(Error::api(format!("list the ConfigMaps {} in all namespaces", names::SETTINGS)))?;
         for namespace in page.items.iter().filter_map(ResourceExt::namespace) {
             if may_be_home(client, &namespace).await? {
                 homes.push(namespace);
@@ -123,14 +131,18 @@ async fn homes(client: &Client) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Returns true if `namespace` may be the operator's. The namespace of a space is not, and neither is one that a space released: its users can create
-/// a ConfigMap of any name.
+/// Returns true if `namespace` may be the operator's. The namespace of a space is not, and neither is one that a space
+/// released: its users can create a ConfigMap of any name.
 async fn may_be_home(client: &Client, namespace: &str) -> Result<bool, Error> {
     let found = Api::<WithoutManagedFields<Namespace>>::all(client.clone()).get_opt(namespace).await;
     match found.map_err(Error::api(format!("read namespace {namespace}"))) {
         Ok(found) => Ok(found.is_some_and(|found| !is_or_was_of_a_space(&found))),
         Err(error) if is_forbidden(&error) => {
-            tracing::warn!(namespace, configmap = names::SETTINGS, "a namespace with this ConfigMap cannot be read and is ignored");
+            tracing::warn!(
+                namespace,
+                configmap = names::SETTINGS,
+                "a namespace with this ConfigMap cannot be read and is ignored"
+            );
             Ok(false)
         }
         Err(error) => Err(error),
@@ -141,6 +153,7 @@ fn is_or_was_of_a_space(namespace: &Namespace) -> bool {
     let (labels, annotations) = (namespace.labels(), namespace.annotations());
     let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
     let is_claimed = annotations.contains_key(names::ANNOTATION_SPACE_UID);
-    let is_released = labels.contains_key(names::LABEL_RELEASED) || annotations.contains_key(names::ANNOTATION_RELEASED_FROM);
+    let is_released =
+        labels.contains_key(names::LABEL_RELEASED) || annotations.contains_key(names::ANNOTATION_RELEASED_FROM);
     is_managed || is_claimed || is_released
 }

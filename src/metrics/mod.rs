@@ -88,45 +88,81 @@ impl Default for Metrics {
             overdue: Seconds::default(),
             orphans: Gauge::default(),
         };
-        registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
-        registry.register("api_requests", "Requests that the API server answered, by method and status", metrics.requests.clone());
-        registry.register("reconcile_seconds", "Duration of reconciles", metrics.seconds.clone());
-        registry.register("expiry_lateness_seconds", "Time between an expiry and the DELETE of its namespace", metrics.lateness.clone());
-        registry.register("active_workers", "Reconciles in progress", metrics.active.clone());
-        registry.register("namespaces_collected", "Namespaces deleted because their DeveloperSpace expired", metrics.collected.clone());
-        registry.register("expiry_warnings", "Warnings before an expiry", metrics.warnings.clone());
-        registry.register("looks_braked", "Reconciles delayed because of frequent writes for the DeveloperSpace", metrics.braked.clone());
-        registry.register("api_failures", "Requests that the API server did not answer, by method", metrics.failures.clone());
-        registry.register(
-            "failing_spaces",
-            "DeveloperSpaces whose last reconcile failed with an error that persists",
-            metrics.failing.clone(),
-        );
-        registry.register(
-            "failing_classes",
-            "SpaceClasses whose last validation failed with an error that persists",
-            metrics.failing_classes.clone(),
-        );
-        registry.register("api_silence_seconds", "Time since the last response of the API server", metrics.silence.clone());
-        registry.register("oldest_watch_seconds", "Age of the oldest watch", metrics.oldest_watch.clone());
-        registry.register("last_reconcile_age_seconds", "Time since the last reconcile ended", metrics.last_reconcile.clone());
-        registry.register("expiry_overdue_seconds", "Time for which the oldest expiry has been overdue", metrics.overdue.clone());
-        registry.register(
-            "orphan_namespaces",
-            "Namespaces that were created for a DeveloperSpace that no longer exists",
-            metrics.orphans.clone(),
-        );
-        registry.register(
-            "noncompliant_spaces",
-            "DeveloperSpaces that violate a rule by which a new one would be refused, by rule",
-            metrics.noncompliant.gauge.clone(),
-        );
+        metrics.register_with(&mut registry);
         *metrics.registry.lock().ignore_poison() = registry;
         metrics
     }
 }
 
 impl Metrics {
+    fn register_with(&self, registry: &mut Registry) {
+        registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", self.reconciles.clone());
+        registry.register(
+            "api_requests",
+            "Requests that the API server answered, by method and status",
+            self.requests.clone(),
+        );
+        registry.register("reconcile_seconds", "Duration of reconciles", self.seconds.clone());
+        registry.register(
+            "expiry_lateness_seconds",
+            "Time between an expiry and the DELETE of its namespace",
+            self.lateness.clone(),
+        );
+        registry.register("active_workers", "Reconciles in progress", self.active.clone());
+        registry.register(
+            "namespaces_collected",
+            "Namespaces deleted because their DeveloperSpace expired",
+            self.collected.clone(),
+        );
+        registry.register("expiry_warnings", "Warnings before an expiry", self.warnings.clone());
+        registry.register(
+            "looks_braked",
+            "Reconciles delayed because of frequent writes for the DeveloperSpace",
+            self.braked.clone(),
+        );
+        registry.register(
+            "api_failures",
+            "Requests that the API server did not answer, by method",
+            self.failures.clone(),
+        );
+        registry.register(
+            "failing_spaces",
+            "DeveloperSpaces whose last reconcile failed with an error that persists",
+            self.failing.clone(),
+        );
+        registry.register(
+            "failing_classes",
+            "SpaceClasses whose last validation failed with an error that persists",
+            self.failing_classes.clone(),
+        );
+        registry.register(
+            "api_silence_seconds",
+            "Time since the last response of the API server",
+            self.silence.clone(),
+        );
+        registry.register("oldest_watch_seconds", "Age of the oldest watch", self.oldest_watch.clone());
+        registry.register(
+            "last_reconcile_age_seconds",
+            "Time since the last reconcile ended",
+            self.last_reconcile.clone(),
+        );
+        registry.register(
+            "expiry_overdue_seconds",
+            "Time for which the oldest expiry has been overdue",
+            self.overdue.clone(),
+        );
+        registry.register(
+            "orphan_namespaces",
+            "Namespaces that were created for a DeveloperSpace that no longer exists",
+            self.orphans.clone(),
+        );
+        registry.register(
+            "noncompliant_spaces",
+            "DeveloperSpaces that violate a rule by which a new one would be refused, by rule",
+            self.noncompliant.gauge.clone(),
+        );
+    }
+
     /// Returns the text for a scrape.
     pub fn render(&self) -> String {
         self.noncompliant.count();
@@ -145,7 +181,17 @@ impl Metrics {
 
     /// Sets the gauges of ages.
     pub(crate) fn set_ages(&self, ages: &Ages) {
-        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, unprocessed: _, failing, process } = ages;
+        let Ages {
+            silence,
+            heard: _,
+            oldest_watch,
+            last_reconcile,
+            oldest_reconcile: _,
+            overdue,
+            unprocessed: _,
+            failing,
+            process,
+        } = ages;
         self.silence.set(silence.as_secs_f64());
         // The age of an event that never occurred is that of the process: a zero would look healthy.
         self.oldest_watch.set(oldest_watch.as_ref().map_or(*process, |(_, age)| *age).as_secs_f64());
@@ -232,7 +278,12 @@ mod tests {
             assert!(says(&metrics, line), "{line} is not in {}", metrics.render());
         }
         let watch = Some(("/api/v1/namespaces".to_owned(), seconds(7)));
-        metrics.set_ages(&Ages { process: seconds(95), oldest_watch: watch, last_reconcile: Some(seconds(3)), ..Ages::default() });
+        metrics.set_ages(&Ages {
+            process: seconds(95),
+            oldest_watch: watch,
+            last_reconcile: Some(seconds(3)),
+            ..Ages::default()
+        });
         for line in ["developerspace_oldest_watch_seconds 7.0", "developerspace_last_reconcile_age_seconds 3.0"] {
             assert!(says(&metrics, line), "{line} is not in {}", metrics.render());
         }

@@ -67,7 +67,14 @@ mod tests {
     }
 
     fn counts([contact, name, never, protected, retain, size]: [u32; 6]) -> Vec<String> {
-        let rules = [("contact", contact), ("name", name), ("never", never), ("protected", protected), ("retain", retain), ("size", size)];
+        let rules = [
+            ("contact", contact),
+            ("name", name),
+            ("never", never),
+            ("protected", protected),
+            ("retain", retain),
+            ("size", size),
+        ];
         rules.map(|(rule, number)| format!("{{rule=\"{rule}\"}} {number}")).to_vec()
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn error_message(error: &kube::Error) -> String {
                     names::GROUP
                 )
             }
-            // The messages of policies and of schema validation follow the name of the object, which sometimes occurs twice.
+            // The messages of policies and of schema validation follow the name of the object, which sometimes occurs
+            // twice.
             _ => status.message.trim().to_owned(),
         },
         kube::Error::Auth(error) => format!("the kubeconfig's credentials cannot be used: {error}"),

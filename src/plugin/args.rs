@@ -43,7 +43,8 @@ pub struct KubectlArgs {
 /// The format of a result.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
-    /// The output format: wide, json, yaml, name, or jsonpath=TEMPLATE such as jsonpath='{.metadata.name}' [default: human-readable]
+    /// The output format: wide, json, yaml, name, or jsonpath=TEMPLATE such as jsonpath='{.metadata.name}' [default:
+    /// human-readable]
     #[arg(short, long, value_name = "FORMAT", default_value = "table", hide_default_value = true)]
     pub output: Format,
 }
@@ -51,7 +52,8 @@ pub struct OutputArgs {
 /// The dry run.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct DryRunArgs {
-    /// Change nothing: client only prints what would be sent, server sends it to the API server, which validates it without storing it
+    /// Change nothing: client only prints what would be sent, server sends it to the API server, which validates it
+    /// without storing it
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = DryRun::None, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "client", hide_default_value = true)]
     pub dry_run: DryRun,

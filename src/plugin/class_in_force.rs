@@ -28,10 +28,16 @@ impl<'a> ClassInForce<'a> {
         self.spec.access.as_ref()
     }
 
-    /// The organizations for certificates: those that both specs contain. The approver refuses a request with any other.
+    /// The organizations for certificates: those that both specs contain. The approver refuses a request with any
+    /// other.
     pub(crate) fn certificate_organizations(self) -> Vec<String> {
         let current = self.current.certificate_organizations();
-        self.spec.certificate_organizations().iter().filter(|organization| current.contains(organization)).cloned().collect()
+        self.spec
+            .certificate_organizations()
+            .iter()
+            .filter(|organization| current.contains(organization))
+            .cloned()
+            .collect()
     }
 }
 

@@ -3,7 +3,9 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, output, progress::print_stderr, requests};
+use super::{
+    api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, output, progress::print_stderr, requests,
+};
 use crate::{
     api::{AccessMethod, SpaceClass, conditions, is_default_class},
     desired::credential_lifetime::check_method,
@@ -24,7 +26,10 @@ pub struct ClassesArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result<()> {
     let format = &args.output.output;
     if let Some(name) = &args.name {
-        let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.context_api(|| format!("read SpaceClass {name}"))?;
+        let class = Api::<SpaceClass>::all(cluster.client.clone())
+            .get(name)
+            .await
+            .context_api(|| format!("read SpaceClass {name}"))?;
         return output::print_object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
     }
     let classes = requests::list_classes(cluster).await?;
@@ -38,7 +43,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
 /// The number of columns without -o wide.
 const FEW: usize = 9;
 const ALL: usize = 10;
-const HEADINGS: [&str; ALL] = ["NAME", "DEFAULT", "ACCEPTED", "TTL", "MAX-TTL", "CPU", "MEMORY", "ACCESS", "SPACES/OWNER", "DESCRIPTION"];
+const HEADINGS: [&str; ALL] =
+    ["NAME", "DEFAULT", "ACCEPTED", "TTL", "MAX-TTL", "CPU", "MEMORY", "ACCESS", "SPACES/OWNER", "DESCRIPTION"];
 
 fn table(classes: &[SpaceClass], wide: bool) -> String {
     let rows: Vec<_> = classes.iter().map(cells).collect();
@@ -54,7 +60,9 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
     let spec = &class.spec;
     let conditions = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let accepted = conditions::find(conditions, conditions::types::ACCEPTED).map(|found| found.status.clone());
-    let hard = |resource: &str| spec.quota.as_ref().and_then(|quota| quota.hard.get(resource)).map_or_else(dash, |amount| amount.0.clone());
+    let hard = |resource: &str| {
+        spec.quota.as_ref().and_then(|quota| quota.hard.get(resource)).map_or_else(dash, |amount| amount.0.clone())
+    };
     let lifetime = spec.lifetime.clone().unwrap_or_default();
     let ways = AccessMethod::ALL.iter().filter(|method| check_method("", spec.access.as_ref(), **method).is_ok());
     [

@@ -1,15 +1,17 @@
-//! The plugin's command line: the flags of kubectl and the subcommands. Each subcommand defines its own arguments; [`super::args`] has the flags that
-//! several of them share. No other code of the plugin reads the environment; kube reads KUBECONFIG.
+//! The plugin's command line: the flags of kubectl and the subcommands. Each subcommand defines its own arguments;
+//! [`super::args`] has the flags that several of them share. No other code of the plugin reads the environment; kube
+//! reads KUBECONFIG.
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable};
 
 use super::{
-    args::KubectlArgs, classes, completion, create, delete, describe, doctor, events, kubeconfig, list, members, onboard, renew, top,
-    transfer, tree, usage,
+    args::KubectlArgs, classes, completion, create, delete, describe, doctor, events, kubeconfig, list, members,
+    onboard, renew, top, transfer, tree, usage,
 };
 use crate::cli::GcArgs;
 
-/// Creates, shows, renews and transfers DeveloperSpaces, which are namespaces of your own on a shared cluster, and sets up access to them.
+/// Creates, shows, renews and transfers DeveloperSpaces, which are namespaces of your own on a shared cluster, and sets
+/// up access to them.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-dspace",
@@ -30,12 +32,14 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the command line of this process. The `gc` subcommand ignores the environment variables that its arguments read in the operator's
-    /// pods: in any other pod, `POD_NAMESPACE` is the namespace of that pod.
+    /// Parses the command line of this process. The `gc` subcommand ignores the environment variables that its
+    /// arguments read in the operator's pods: in any other pod, `POD_NAMESPACE` is the namespace of that pod.
     pub fn read() -> Self {
         let line = Self::command().mut_subcommand("gc", |gc| {
             let variables = ["protected_namespaces", "operator_namespace", "identity"];
-            variables.into_iter().fold(gc, |gc, argument| gc.mut_arg(argument, |argument| argument.env(Resettable::Reset)))
+            variables
+                .into_iter()
+                .fold(gc, |gc, argument| gc.mut_arg(argument, |argument| argument.env(Resettable::Reset)))
         });
         Self::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
     }

@@ -52,7 +52,8 @@ impl Cluster {
         config.read_timeout = args.request_timeout.0;
         let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::for_a_command());
-        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
+        let client =
+            client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
         Ok(Self { client, endpoint, namespace, flags: Flags::new(args), clock })
     }
 
@@ -70,7 +71,9 @@ impl Cluster {
 
 /// The user that this client is authenticated as.
 pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
-    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = Api::<SelfSubjectReview>::all(client.clone())
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await;
     let review = review.context_api(|| "get the current user".to_owned())?;
     review.status.and_then(|status| status.user_info).context("the cluster did not return the current user")
 }
@@ -78,8 +81,9 @@ pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
 /// Reads the kubeconfig. If none exists and none is named, uses the ServiceAccount of the pod.
 async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
     let kubeconfig = match &args.kubeconfig {
-        Some(file) => Kubeconfig::read_from(file)
-            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost_cause(&error)))?,
+        Some(file) => Kubeconfig::read_from(file).map_err(|error| {
+            anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost_cause(&error))
+        })?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
             Err(error) => {
@@ -89,19 +93,24 @@ async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)>
                 {
                     return in_pod(config);
                 }
-                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost_cause(&error))
+                bail!(
+                    "failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig",
+                    innermost_cause(&error)
+                )
             }
         },
     };
-    let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
+    let options =
+        KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
     let endpoint = endpoint(&kubeconfig, args)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost_cause(&error)))?;
     Ok((config, endpoint))
 }
 
-/// Returns true if the configuration of the pod applies: no kubeconfig exists, neither KUBECONFIG nor a flag names one, and no flag selects an
-/// entry of it. Otherwise the command would act on the cluster of the pod instead of the cluster that was named.
+/// Returns true if the configuration of the pod applies: no kubeconfig exists, neither KUBECONFIG nor a flag names one,
+/// and no flag selects an entry of it. Otherwise the command would act on the cluster of the pod instead of the cluster
+/// that was named.
 fn is_for_pods(args: &KubectlArgs, is_named: bool, error: &KubeconfigError) -> bool {
     let KubectlArgs { kubeconfig, context, cluster, user, as_user: _, as_group: _, request_timeout: _ } = args;
     let selects = kubeconfig.is_some() || context.is_some() || cluster.is_some() || user.is_some();
@@ -128,8 +137,12 @@ fn endpoint(kubeconfig: &Kubeconfig, args: &KubectlArgs) -> anyhow::Result<Endpo
     };
     let Some(name) = args.cluster.clone().or_else(of_context) else {
         match context {
-            Some(context) => bail!("the kubeconfig has no context {context:?}: `kubectl config get-contexts` lists them"),
-            None => bail!("the kubeconfig has no current context: specify one with --context, or run `kubectl config use-context`"),
+            Some(context) => {
+                bail!("the kubeconfig has no context {context:?}: `kubectl config get-contexts` lists them")
+            }
+            None => bail!(
+                "the kubeconfig has no current context: specify one with --context, or run `kubectl config use-context`"
+            ),
         }
     };
     let entry = kubeconfig.clusters.iter().find(|named| named.name == name);
@@ -154,7 +167,13 @@ mod tests {
         });
         let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
         let namespace = "default".to_owned();
-        Cluster { client: Client::new(service, "default"), endpoint, namespace, flags: Flags::default(), clock: Arc::default() }
+        Cluster {
+            client: Client::new(service, "default"),
+            endpoint,
+            namespace,
+            flags: Flags::default(),
+            clock: Arc::default(),
+        }
     }
 
     #[test]

@@ -56,8 +56,7 @@ pub struct CompleteArgs {
 
 /// The program that kubectl runs with the words that follow `kubectl dspace`,
 /// see <https://github.com/kubernetes/kubernetes/pull/105867>.
-const KUBECTL_PROGRAM: &str =
-    "#!/bin/sh\n# kubectl runs this program to complete the arguments of `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
+const KUBECTL_PROGRAM: &str = "#!/bin/sh\n# kubectl runs this program to complete the arguments of `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
 
 /// Prints the completion of `command`, the definition of the command line.
 pub(crate) fn run(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
@@ -78,7 +77,8 @@ pub(crate) fn run(args: &CompletionArgs, command: Command) -> anyhow::Result<()>
 fn man_pages(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
     let folder = args.dir.as_deref().context("--dir must name the directory for the man pages")?;
     ensure!(folder.is_dir(), "{} is not a directory: create it first", folder.display());
-    clap_mangen::generate_to(command, folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
+    clap_mangen::generate_to(command, folder)
+        .with_context(|| format!("failed to write man pages to {}", folder.display()))
 }
 
 /// Directives of cobra, which kubectl interprets: complete file names in addition to the choices, or only the choices.
@@ -124,7 +124,8 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(root: &'a Command, words: &'a [String]) -> Self {
-        let (unfinished, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
+        let (unfinished, before) =
+            words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
         let (mut command, mut flag) = (root, None);
         for word in before {
             if flag.take().is_some() {
@@ -154,7 +155,9 @@ impl<'a> Cursor<'a> {
             return flags.filter_map(|flag| Some(line(&format!("--{}", flag.get_long()?), first_line(flag)))).collect();
         }
         let commands = self.command.get_subcommands().filter(|command| !command.is_hide_set());
-        commands.map(|command| line(command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default())).collect()
+        commands
+            .map(|command| line(command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default()))
+            .collect()
     }
 
     /// The kind of names that can complete the unfinished word.
@@ -197,7 +200,8 @@ fn first_line(flag: &Arg) -> String {
     flag.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
-/// Names of spaces or classes. Returns the names that were read before an error or the time limit, since an error message is not a completion.
+/// Names of spaces or classes. Returns the names that were read before an error or the time limit, since an error
+/// message is not a completion.
 async fn fetch_names(words: &[String], classes: bool) -> Vec<String> {
     let mut names = Vec::new();
     let _ = tokio::time::timeout(COMPLETION_TIMEOUT, read_names(words, classes, &mut names)).await;
@@ -251,7 +255,10 @@ mod tests {
         let cursor = Cursor::new(&root, &words);
         let mut choices = cursor.choices();
         choices.retain(|choice| choice.starts_with(cursor.unfinished));
-        (choices.iter().map(|choice| choice.split('\t').next().unwrap_or_default().to_owned()).collect(), cursor.name_kind())
+        (
+            choices.iter().map(|choice| choice.split('\t').next().unwrap_or_default().to_owned()).collect(),
+            cursor.name_kind(),
+        )
     }
 
     #[test]
@@ -272,7 +279,8 @@ mod tests {
 
     #[test]
     fn flags_of_kubectl_are_found_anywhere_in_the_command_line() {
-        let words: Vec<String> = ["describe", "--context", "dev", "--kubeconfig=/k", ""].map(ToOwned::to_owned).to_vec();
+        let words: Vec<String> =
+            ["describe", "--context", "dev", "--kubeconfig=/k", ""].map(ToOwned::to_owned).to_vec();
         let flags = kubectl_flags(&words);
         assert_eq!((flags.context.as_deref(), flags.kubeconfig), (Some("dev"), Some(PathBuf::from("/k"))));
     }

@@ -38,12 +38,16 @@ impl ContactArgs {
     pub(crate) fn contact(&self, owner: &Subject, class: Option<ClassInForce<'_>>) -> anyhow::Result<Option<Contact>> {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
-        let Some(ClassInForce { name: class, spec, .. }) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
+        let Some(ClassInForce { name: class, spec, .. }) = class else {
+            return Ok((contact != Contact::default()).then_some(contact));
+        };
         let required = required(spec);
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
             if let Some(address) = &contact.email {
-                print_stderr(&format!("contact.email is set to {address}, the name of the owner; use --email to set another address."));
+                print_stderr(&format!(
+                    "contact.email is set to {address}, the name of the owner; use --email to set another address."
+                ));
             }
         }
         let missing = missing(Some(&contact), required);
@@ -71,7 +75,8 @@ fn flag(field: &str) -> &'static str {
 fn address(owner: &Subject) -> Option<&str> {
     let bare = owner.name.rsplit(':').next().unwrap_or_default();
     let (person, domain) = bare.split_once('@')?;
-    let is_address = !person.is_empty() && domain.contains('.') && !domain.contains('@') && !bare.contains(char::is_whitespace);
+    let is_address =
+        !person.is_empty() && domain.contains('.') && !domain.contains('@') && !bare.contains(char::is_whitespace);
     (owner.kind == SubjectKind::User && is_address).then_some(bare)
 }
 
@@ -86,11 +91,14 @@ mod tests {
 
     #[test]
     fn required_contact_fields_are_derived_or_requested() {
-        let class: SpaceClassSpec =
-            serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
+        let class: SpaceClassSpec = serde_json::from_value(
+            serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}}),
+        )
+        .unwrap();
         let class = Some(ClassInForce { name: "greenhouse", spec: &class, current: &class });
         let nadia = subject(SubjectKind::User, "oidc:nadia@example.com");
-        let args = ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
+        let args =
+            ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
         let contact = Contact {
             team: Some("botany".into()),
             email: Some("nadia@example.com".into()),
@@ -100,7 +108,8 @@ mod tests {
         assert_eq!(args.contact(&nadia, class).unwrap(), Some(contact));
         let named = ContactArgs { email: Some("herbs@example.com".into()), ..args };
         assert_eq!(named.contact(&nadia, class).unwrap().unwrap().email.as_deref(), Some("herbs@example.com"));
-        let missing = ContactArgs::default().contact(&subject(SubjectKind::Group, "zoology@example.com"), class).unwrap_err();
+        let missing =
+            ContactArgs::default().contact(&subject(SubjectKind::Group, "zoology@example.com"), class).unwrap_err();
         assert_eq!(
             missing.to_string(),
             "SpaceClass greenhouse requires contact.team and contact.email and contact.costCenter of every space: \
@@ -109,7 +118,9 @@ mod tests {
         assert_eq!(ContactArgs::default().contact(&nadia, None).unwrap(), None);
         let none = SpaceClassSpec::default();
         assert_eq!(
-            ContactArgs::default().contact(&nadia, Some(ClassInForce { name: "meadow", spec: &none, current: &none })).unwrap(),
+            ContactArgs::default()
+                .contact(&nadia, Some(ClassInForce { name: "meadow", spec: &none, current: &none }))
+                .unwrap(),
             None
         );
     }

@@ -109,7 +109,9 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
             args.contact.contact(&owner, rules.class())?
         }
     };
-    for subject in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {
+    for subject in
+        std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string()))
+    {
         if let Some(warning) = spelling::combining_characters_warning(&subject) {
             progress::print_stderr(&cluster.flags.add_to(&format!("warning: {warning}")));
         }
@@ -121,7 +123,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
         // Print this before the wait: the space exists even if the wait fails.
         progress::print_stderr(&message);
         space = wait::until_ready(cluster, &args.name, timeout, &mut Progress::new(&cluster.flags)).await?;
-        let ready = || cluster.flags.add_to(&format!("{} is ready: kubectl -n {} get all", output::qualified_name(&space), args.name));
+        let ready = || {
+            cluster.flags.add_to(&format!(
+                "{} is ready: kubectl -n {} get all",
+                output::qualified_name(&space),
+                args.name
+            ))
+        };
         return output::print_object(&args.write.output.output, &space, ready);
     }
     output::print_object(&args.write.output.output, &space, || message)

@@ -54,8 +54,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
 
 /// Deletes one space. Returns the space as it was before the deletion, if it existed.
 async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<Option<DeveloperSpace>> {
-    let found =
-        if args.ignore_not_found { requests::find_space(cluster, name).await? } else { Some(requests::get_space(cluster, name).await?) };
+    let found = if args.ignore_not_found {
+        requests::find_space(cluster, name).await?
+    } else {
+        Some(requests::get_space(cluster, name).await?)
+    };
     let Some(space) = found else { return Ok(None) };
     let DryRunArgs { dry_run } = args.dry_run;
     if dry_run != DryRun::Client {
@@ -112,7 +115,10 @@ mod tests {
 
     fn refused(code: u16, name: &str) -> (u16, Value) {
         let reason = if code == 404 { "NotFound" } else { "Forbidden" };
-        (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no", "details": {"name": name}}))
+        (
+            code,
+            json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no", "details": {"name": name}}),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,7 +65,9 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
         return Ok(());
     }
     if !found.events.is_empty() || !is_table {
-        output::print_objects(&args.output.output, &found.events, || cluster.flags.add_to(&table(&found.events, cluster.now())))?;
+        output::print_objects(&args.output.output, &found.events, || {
+            cluster.flags.add_to(&table(&found.events, cluster.now()))
+        })?;
     }
     if let Some(omitted) = found.omission() {
         print_stderr(&omitted);
@@ -77,8 +79,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
 /// The only namespace that can contain Events about cluster-scoped objects.
 pub(crate) const CLUSTER_EVENT_NAMESPACE: &str = "default";
 
-/// The Events about a space and about its namespace. Events that the caller may not read are omitted. Returns an error if neither of the two
-/// lists can be read.
+/// The Events about a space and about its namespace. Events that the caller may not read are omitted. Returns an error
+/// if neither of the two lists can be read.
 pub(crate) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<SpaceEvents> {
     let of_space = format!("regarding.kind=DeveloperSpace,regarding.name={name}");
     let of_namespace = format!("regarding.kind=Namespace,regarding.name={name}");
@@ -117,7 +119,8 @@ async fn fetch_from(cluster: &Cluster, namespace: &str, fields: &str) -> Fetched
 
 pub(crate) fn last_occurrence(event: &Event) -> Option<DateTime<Utc>> {
     let last = event.series.as_ref().map(|series| &series.last_observed_time).or(event.event_time.as_ref());
-    last.and_then(|time| from_k8s(&Time(time.0))).or_else(|| event.deprecated_last_timestamp.as_ref().and_then(from_k8s))
+    last.and_then(|time| from_k8s(&Time(time.0)))
+        .or_else(|| event.deprecated_last_timestamp.as_ref().and_then(from_k8s))
 }
 
 pub(crate) fn table(events: &[Event], now: DateTime<Utc>) -> String {
@@ -148,8 +151,12 @@ mod tests {
     #[test]
     fn events_are_printed_one_on_each_line() {
         let mut again = event("2026-11-24T07:00:00.000000Z", "Warned");
-        again.series = serde_json::from_value(json!({"count": 2, "lastObservedTime": "2026-11-24T08:59:30.000000Z"})).unwrap();
-        let shown = table(&[event("2026-11-24T08:00:00.000000Z", "Provisioned"), again], "2026-11-24T09:00:00Z".parse().unwrap());
+        again.series =
+            serde_json::from_value(json!({"count": 2, "lastObservedTime": "2026-11-24T08:59:30.000000Z"})).unwrap();
+        let shown = table(
+            &[event("2026-11-24T08:00:00.000000Z", "Provisioned"), again],
+            "2026-11-24T09:00:00Z".parse().unwrap(),
+        );
         let expected = "\
 AGE   TYPE     REASON        MESSAGE
 1h    Normal   Provisioned   it is so
@@ -159,10 +166,13 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn events_of_both_namespaces_are_merged_in_chronological_order() {
-        let one = |at: &str, reason: &str| -> FetchedEvents { Ok(LenientList { objects: vec![event(at, reason)], errors: vec![] }) };
+        let one = |at: &str, reason: &str| -> FetchedEvents {
+            Ok(LenientList { objects: vec![event(at, reason)], errors: vec![] })
+        };
         let early = || one("2026-11-24T08:00:00.000000Z", "Early");
         let late = || one("2026-11-24T08:30:00.000000Z", "Late");
-        let merged = |of_space: FetchedEvents, of_namespace: FetchedEvents| merge("orchid-lab", of_space, of_namespace).unwrap();
+        let merged =
+            |of_space: FetchedEvents, of_namespace: FetchedEvents| merge("orchid-lab", of_space, of_namespace).unwrap();
         let all = |events: Vec<Event>| SpaceEvents { events, ..SpaceEvents::default() };
         let (first, second) = (early().unwrap().objects, late().unwrap().objects);
         assert_eq!(merged(late(), early()), all([first.clone(), second.clone()].concat()));
@@ -179,9 +189,12 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn events_that_cannot_be_read_are_counted() {
-        let part = |errors: usize| -> FetchedEvents { Ok(LenientList { objects: vec![], errors: vec!["no text".to_owned(); errors] }) };
-        let omission =
-            |of_space: FetchedEvents, of_namespace: FetchedEvents| merge("orchid-lab", of_space, of_namespace).unwrap().omission();
+        let part = |errors: usize| -> FetchedEvents {
+            Ok(LenientList { objects: vec![], errors: vec!["no text".to_owned(); errors] })
+        };
+        let omission = |of_space: FetchedEvents, of_namespace: FetchedEvents| {
+            merge("orchid-lab", of_space, of_namespace).unwrap().omission()
+        };
         assert_eq!(omission(part(0), part(0)), None);
         assert_eq!(omission(part(0), part(1)).as_deref(), Some("1 Event could not be read."));
         assert_eq!(omission(part(1), part(2)).as_deref(), Some("3 Events could not be read."));

@@ -28,7 +28,8 @@ pub(crate) enum ExpirySource {
 pub(crate) fn expiry_source(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<ExpirySource> {
     let end = spaces::expires_at(space)?;
     // A notice can move the end past maxLifetime.
-    let capped = max_lifetime(space, class).filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
+    let capped = max_lifetime(space, class)
+        .filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
     let dated = date_in_force(space).filter(|at| end >= *at);
     Some(match (capped, dated) {
         (Some(longest), _) => ExpirySource::MaxLifetime(longest),
@@ -37,8 +38,9 @@ pub(crate) fn expiry_source(space: &DeveloperSpace, class: Option<&SpaceClass>) 
     })
 }
 
-/// The `spec.expiresAt` in force: the last accepted one, or that of the spec if the space was never admitted. That of a refused spec has no effect.
-/// `None` for an admitted space whose status has no terms: a renewal moves the expiry in its status.
+/// The `spec.expiresAt` in force: the last accepted one, or that of the spec if the space was never admitted. That of a
+/// refused spec has no effect. `None` for an admitted space whose status has no terms: a renewal moves the expiry in
+/// its status.
 fn date_in_force(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let status = space.status.as_ref();
     match status.and_then(|status| status.terms.as_ref()) {
@@ -50,14 +52,16 @@ fn date_in_force(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
 
 /// Returns true if the date in force is that of the spec. The operator rounds an accepted date up to whole seconds.
 fn is_date_of_spec(space: &DeveloperSpace) -> bool {
-    date_in_force(space).zip(space.spec.expires_at).is_some_and(|(in_force, asked)| (in_force - asked).num_seconds() == 0)
+    date_in_force(space)
+        .zip(space.spec.expires_at)
+        .is_some_and(|(in_force, asked)| (in_force - asked).num_seconds() == 0)
 }
 
-/// The reason why a renewal without a new ttl is refused before it is sent; `None` if it is sent, for example because the spec no longer sets the
-/// date in force and the operator has not observed that yet.
+/// The reason why a renewal without a new ttl is refused before it is sent; `None` if it is sent, for example because
+/// the spec no longer sets the date in force and the operator has not observed that yet.
 pub(crate) fn renewal_refusal(space: &DeveloperSpace) -> Option<String> {
-    let is_dated =
-        expiry_source(space, None) == Some(ExpirySource::Date) && (space.spec.expires_at.is_some() || spaces::is_observed(space));
+    let is_dated = expiry_source(space, None) == Some(ExpirySource::Date)
+        && (space.spec.expires_at.is_some() || spaces::is_observed(space));
     is_dated.then(|| renewal_obstacle(space, ExpirySource::Date)).flatten()
 }
 
@@ -102,7 +106,8 @@ pub(crate) fn renewal_obstacle(space: &DeveloperSpace, source: ExpirySource) -> 
     }
 }
 
-/// Describes the result of a renewal at `renewed`: the new end of the space, and the part of the ttl that was not granted.
+/// Describes the result of a renewal at `renewed`: the new end of the space, and the part of the ttl that was not
+/// granted.
 pub(crate) fn renewal_result(
     before: Option<DateTime<Utc>>,
     space: &DeveloperSpace,
@@ -118,9 +123,12 @@ pub(crate) fn renewal_result(
     let gain = before.map(|before| end - before);
     let asked = ttl_in_force(space).and_then(|ttl| renewed.checked_add_signed(ttl));
     match (why, gain) {
-        (Some(why), Some(gain)) if gain < TimeDelta::seconds(1) => format!("not renewed: expires {ends_at} as before, and {why}"),
+        (Some(why), Some(gain)) if gain < TimeDelta::seconds(1) => {
+            format!("not renewed: expires {ends_at} as before, and {why}")
+        }
         (Some(why), gain) if asked.is_some_and(|asked| end < asked) => {
-            let gain = gain.map(|gain| format!("{} later than before and ", format::short_duration(gain))).unwrap_or_default();
+            let gain =
+                gain.map(|gain| format!("{} later than before and ", format::short_duration(gain))).unwrap_or_default();
             let short = asked.map(|asked| format::short_duration(asked - end)).unwrap_or_default();
             format!("renewed: expires {ends_at}, {gain}{short} earlier than its ttl specifies; from now on {why}")
         }
@@ -138,8 +146,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The space fern-lab, created at 09:00, which expires at `end` according to its status, with a ttl of 5m and a maxLifetime of 6m. The spec is
-    /// accepted.
+    /// The space fern-lab, created at 09:00, which expires at `end` according to its status, with a ttl of 5m and a
+    /// maxLifetime of 6m. The spec is accepted.
     fn space(end: &str, spec: &Value) -> DeveloperSpace {
         let mut owned = json!({"owner": {"kind": "User", "name": "nadia@example.com"}});
         owned.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -174,7 +182,8 @@ mod tests {
         new.status.as_mut().unwrap().terms = None;
         assert_eq!(expiry_source(&new, None), Some(ExpirySource::Date));
         let mut upgraded = new;
-        upgraded.status.as_mut().unwrap().namespace = serde_json::from_value(json!({"name": "fern-lab", "uid": "ns-7"})).unwrap();
+        upgraded.status.as_mut().unwrap().namespace =
+            serde_json::from_value(json!({"name": "fern-lab", "uid": "ns-7"})).unwrap();
         assert_eq!(expiry_source(&upgraded, None), Some(ExpirySource::Ttl), "a renewal moves the expiry in its status");
         let mut endless = space("2026-11-24T09:05:00Z", &json!({}));
         endless.status.as_mut().unwrap().expires_at = None;
@@ -205,7 +214,11 @@ mod tests {
             // The operator has not observed yet that the spec has a ttl again.
             (None, (3, 2), None),
         ] {
-            assert_eq!(renewal_refusal(&with(expires_at, generations)).as_deref(), why, "{expires_at:?} {generations:?}");
+            assert_eq!(
+                renewal_refusal(&with(expires_at, generations)).as_deref(),
+                why,
+                "{expires_at:?} {generations:?}"
+            );
         }
         assert_eq!(renewal_refusal(&space("2026-11-24T09:05:00Z", &json!({}))), None);
     }

@@ -1,4 +1,5 @@
-//! The failures of a command that handles several spaces. The last error is the result of the command; the earlier ones are printed.
+//! The failures of a command that handles several spaces. The last error is the result of the command; the earlier ones
+//! are printed.
 
 use super::progress::Progress;
 

@@ -1,5 +1,5 @@
-//! kubectl's flags of this run, for the commands that the plugin prints. Without them a printed command acts on the current context of the
-//! default kubeconfig, which can be another cluster or another user.
+//! kubectl's flags of this run, for the commands that the plugin prints. Without them a printed command acts on the
+//! current context of the default kubeconfig, which can be another cluster or another user.
 
 use super::{args::KubectlArgs, format::shell_quoted};
 
@@ -27,7 +27,8 @@ impl Flags {
         Self { file, cluster, all }
     }
 
-    /// The text with these flags in each command of kubectl. kubectl passes only the flags after the name of a plugin to it.
+    /// The text with these flags in each command of kubectl. kubectl passes only the flags after the name of a plugin
+    /// to it.
     pub(crate) fn add_to(&self, text: &str) -> String {
         if self.all.is_empty() {
             return text.to_owned();
@@ -53,8 +54,9 @@ impl Flags {
         with_flags
     }
 
-    /// The flags for a subcommand. `kubectl config` reads only the file. A command for an administrator is run with other credentials than those of
-    /// this run: `--as` would remove the permissions of the administrator, and some commands have a flag `--user` with another meaning.
+    /// The flags for a subcommand. `kubectl config` reads only the file. A command for an administrator is run with
+    /// other credentials than those of this run: `--as` would remove the permissions of the administrator, and some
+    /// commands have a flag `--user` with another meaning.
     fn for_subcommand(&self, subcommand: &str) -> &str {
         let after_namespace = subcommand.strip_prefix("-n ").and_then(|rest| rest.split_once(' '));
         let verb = after_namespace.map_or(subcommand, |(_, verb)| verb);
@@ -89,8 +91,9 @@ const FOR_ADMINISTRATORS: [&str; 11] = [
 /// The words that introduce a command, in messages of the operator and of the policies as well.
 const INTRODUCTIONS: [&str; 4] = ["run", "see", "that", "with"];
 
-/// Returns true if a command can follow this text: at the start of a line, after a backtick or a parenthesis, and after a colon or a word that
-/// introduces a command. Elsewhere, kubectl is part of a name or of another text that a user wrote, which must stay unchanged.
+/// Returns true if a command can follow this text: at the start of a line, after a backtick or a parenthesis, and after
+/// a colon or a word that introduces a command. Elsewhere, kubectl is part of a name or of another text that a user
+/// wrote, which must stay unchanged.
 fn introduces_a_command(text: &str) -> bool {
     let line = text.rsplit('\n').next().unwrap_or_default();
     let words = line.trim_end_matches(' ');
@@ -122,10 +125,16 @@ mod tests {
                 "it ends: run `kubectl dspace renew fern-lab`, or `kubectl edit dspace fern-lab`",
                 "it ends: run `kubectl dspace --context staging renew fern-lab`, or `kubectl --context staging edit dspace fern-lab`",
             ),
-            ("# moss-lab: kubectl annotate namespace moss-lab x-", "# moss-lab: kubectl --context staging annotate namespace moss-lab x-"),
+            (
+                "# moss-lab: kubectl annotate namespace moss-lab x-",
+                "# moss-lab: kubectl --context staging annotate namespace moss-lab x-",
+            ),
             ("as follows:\n    kubectl get pods\n", "as follows:\n    kubectl --context staging get pods\n"),
             ("`kubectl config get-contexts` lists them", "`kubectl config get-contexts` lists them"),
-            ("bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl", "bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl"),
+            (
+                "bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl",
+                "bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl",
+            ),
         ] {
             assert_eq!(flags.add_to(text), expected);
             assert_eq!(Flags::default().add_to(text), text);
@@ -136,8 +145,14 @@ mod tests {
     fn a_command_in_a_sentence_is_introduced() {
         let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
         for (text, expected) in [
-            ("delete it with kubectl -n fern-lab delete pod x", "delete it with kubectl --context staging -n fern-lab delete pod x"),
-            ("those that kubectl get networkpolicies shows", "those that kubectl --context staging get networkpolicies shows"),
+            (
+                "delete it with kubectl -n fern-lab delete pod x",
+                "delete it with kubectl --context staging -n fern-lab delete pod x",
+            ),
+            (
+                "those that kubectl get networkpolicies shows",
+                "those that kubectl --context staging get networkpolicies shows",
+            ),
             ("see kubectl get rolebindings: x", "see kubectl --context staging get rolebindings: x"),
             ("run kubectl dspace renew fern-lab", "run kubectl dspace --context staging renew fern-lab"),
             ("set className (kubectl get spaceclasses)", "set className (kubectl --context staging get spaceclasses)"),
@@ -152,10 +167,13 @@ mod tests {
     #[test]
     fn a_quoted_word_is_not_changed_by_flags() {
         let flags = Flags::new(&KubectlArgs { as_user: Some("o'neill".to_owned()), ..KubectlArgs::default() });
-        for name in ["x kubectl y", "User:x kubectl $(touch pwned) y'z", "run kubectl y", "x: kubectl\ty", "`kubectl dspace y"] {
+        for name in
+            ["x kubectl y", "User:x kubectl $(touch pwned) y'z", "run kubectl y", "x: kubectl\ty", "`kubectl dspace y"]
+        {
             let word = shell_quoted(name);
             let command = one_line(&format!("to keep it, run `kubectl dspace create NAME --owner {word}`"));
-            let expected = one_line(&format!(r"to keep it, run `kubectl dspace --as 'o'\''neill' create NAME --owner {word}`"));
+            let expected =
+                one_line(&format!(r"to keep it, run `kubectl dspace --as 'o'\''neill' create NAME --owner {word}`"));
             assert_eq!(flags.add_to(&command), expected, "{name}");
         }
         let file = KubectlArgs { kubeconfig: Some("/home/omar/run kubectl config".into()), ..KubectlArgs::default() };
@@ -174,7 +192,10 @@ mod tests {
         };
         let flags = Flags::new(&args);
         for (text, expected) in [
-            ("kubectl create clusterrolebinding x --user=ines", "kubectl --context staging create clusterrolebinding x --user=ines"),
+            (
+                "kubectl create clusterrolebinding x --user=ines",
+                "kubectl --context staging create clusterrolebinding x --user=ines",
+            ),
             ("run `kubectl certificate approve x`", "run `kubectl --context staging certificate approve x`"),
             ("kubectl annotate namespace fern-lab x-", "kubectl --context staging annotate namespace fern-lab x-"),
             ("kubectl -n platform scale deployment x", "kubectl --context staging -n platform scale deployment x"),

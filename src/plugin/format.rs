@@ -27,28 +27,32 @@ pub(crate) fn bar(share: f64) -> String {
     const WIDTH: usize = 10;
     let tenths = (share.clamp(0.0, 1.0) * 10.0).round();
     // A share above 0 fills at least one character.
-    let filled =
-        (0..=WIDTH).find(|&n| f64::from(u8::try_from(n).unwrap_or(u8::MAX)) >= tenths).unwrap_or(WIDTH).max(usize::from(share > 0.0));
+    let filled = (0..=WIDTH)
+        .find(|&n| f64::from(u8::try_from(n).unwrap_or(u8::MAX)) >= tenths)
+        .unwrap_or(WIDTH)
+        .max(usize::from(share > 0.0));
     format!("[{}{}] {:>3.0}%", "#".repeat(filled), ".".repeat(WIDTH - filled), share.max(0.0) * 100.0)
 }
 
-/// The text without line breaks and control characters: other users write much of it, and terminals interpret some control characters.
+/// The text without line breaks and control characters: other users write much of it, and terminals interpret some
+/// control characters.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text with a replacement character for each control character that a terminal interprets and for each character that changes the text
-/// direction: other users write much of the text.
+/// The text with a replacement character for each control character that a terminal interprets and for each character
+/// that changes the text direction: other users write much of the text.
 pub(crate) fn printable(text: &str) -> String {
     let rules = |letter: char| {
-        let directs = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let directs =
+            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         directs || (letter.is_control() && !"\n\t".contains(letter))
     };
     text.replace(rules, "\u{fffd}")
 }
 
-/// Quotes a word for a shell, if necessary. In a quoted word, an empty string follows `kubectl`: a shell ignores it, and without it `Flags::on` could
-/// insert flags, whose own quotes would end the word.
+/// Quotes a word for a shell, if necessary. In a quoted word, an empty string follows `kubectl`: a shell ignores it,
+/// and without it `Flags::on` could insert flags, whose own quotes would end the word.
 pub(crate) fn shell_quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {
@@ -63,9 +67,16 @@ mod tests {
 
     #[test]
     fn durations_have_at_most_two_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h"), (3_661, "1h1m"), (273_600, "3d4h"), (273_659, "3d4h"), (-5, "0s")]
-        {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m1s"),
+            (3_600, "1h"),
+            (3_661, "1h1m"),
+            (273_600, "3d4h"),
+            (273_659, "3d4h"),
+            (-5, "0s"),
+        ] {
             assert_eq!(short_duration(TimeDelta::seconds(seconds)), text);
         }
     }
@@ -107,7 +118,8 @@ mod tests {
             ("kubectl '", r"'kubectl'' '\'''"),
         ] {
             assert_eq!(shell_quoted(word), typed);
-            let printed = std::process::Command::new("sh").args(["-c", &format!("printf %s {typed}")]).output().unwrap();
+            let printed =
+                std::process::Command::new("sh").args(["-c", &format!("printf %s {typed}")]).output().unwrap();
             assert_eq!(String::from_utf8(printed.stdout).unwrap(), word);
         }
     }

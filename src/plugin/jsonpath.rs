@@ -1,5 +1,5 @@
-//! Templates of `-o jsonpath=`, see <https://kubernetes.io/docs/reference/kubectl/jsonpath/>: text, `{.path}`, `{"text"}`,
-//! and `{range .path}…{end}`. Paths are evaluated by a library for RFC 9535.
+//! Templates of `-o jsonpath=`, see <https://kubernetes.io/docs/reference/kubectl/jsonpath/>: text, `{.path}`,
+//! `{"text"}`, and `{range .path}…{end}`. Paths are evaluated by a library for RFC 9535.
 
 use std::str::FromStr;
 
@@ -87,11 +87,16 @@ fn part(expression: &str, rest: &mut &str) -> Result<Part, String> {
 /// Converts `.a.b`, `a.b`, `@.a`, `$.a` and `.metadata.annotations.example\.com/x` to the syntax of RFC 9535.
 fn path(text: &str) -> Result<String, String> {
     let relative = text.trim_start_matches(['$', '@']);
-    let relative = if relative.starts_with(['.', '[']) || relative.is_empty() { relative.to_owned() } else { format!(".{relative}") };
+    let relative = if relative.starts_with(['.', '[']) || relative.is_empty() {
+        relative.to_owned()
+    } else {
+        format!(".{relative}")
+    };
     let path = format!("${}", quote_unusual(&relative));
     // kubectl accepts {.} for the whole object, which is not valid in RFC 9535.
     let path = if path == "$." { "$".to_owned() } else { path };
-    parse_json_path(&path).map_err(|_| format!("{text:?} is not a valid JSONPath: use for example {{.metadata.name}}"))?;
+    parse_json_path(&path)
+        .map_err(|_| format!("{text:?} is not a valid JSONPath: use for example {{.metadata.name}}"))?;
     Ok(path)
 }
 

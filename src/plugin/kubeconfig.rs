@@ -64,8 +64,8 @@ mod tests {
         object
     }
 
-    /// The error of the command for the space orchid-lab, whose class allows only tokens, and the requests that would change an object. The
-    /// caller is an administrator who is not a member.
+    /// The error of the command for the space orchid-lab, whose class allows only tokens, and the requests that would
+    /// change an object. The caller is an administrator who is not a member.
     async fn refused(words: &str) -> (String, Vec<String>) {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let record = changes.clone();
@@ -74,7 +74,10 @@ mod tests {
             match (method, path.rsplit('/').next().unwrap_or_default()) {
                 ("POST", "selfsubjectreviews") => {
                     let status = json!({"userInfo": {"username": "ines@example.com", "groups": ["system:masters"]}});
-                    (201, of("authentication.k8s.io/v1", "SelfSubjectReview", json!({"metadata": {}, "status": status})))
+                    (
+                        201,
+                        of("authentication.k8s.io/v1", "SelfSubjectReview", json!({"metadata": {}, "status": status})),
+                    )
                 }
                 ("GET", "developerspaces") => {
                     let list = json!({"metadata": {"resourceVersion": "7"}, "items": [a_space()]});
@@ -82,8 +85,16 @@ mod tests {
                 }
                 ("GET", "orchid-lab") => (200, json!(a_space())),
                 ("GET", "standard") => {
-                    let spec = json!({"access": {"methods": ["Token"]}, "roles": [{"name": "view", "clusterRole": "view"}]});
-                    (200, of("developerspace.dev/v1alpha1", "SpaceClass", json!({"metadata": {"name": "standard"}, "spec": spec})))
+                    let spec =
+                        json!({"access": {"methods": ["Token"]}, "roles": [{"name": "view", "clusterRole": "view"}]});
+                    (
+                        200,
+                        of(
+                            "developerspace.dev/v1alpha1",
+                            "SpaceClass",
+                            json!({"metadata": {"name": "standard"}, "spec": spec}),
+                        ),
+                    )
                 }
                 _ => {
                     record.lock().unwrap().push(format!("{method} {path}"));
@@ -91,7 +102,9 @@ mod tests {
                 }
             }
         });
-        let line = <Line as clap::Parser>::try_parse_from(format!("kubeconfig orchid-lab -o - {words}").split_whitespace()).unwrap();
+        let line =
+            <Line as clap::Parser>::try_parse_from(format!("kubeconfig orchid-lab -o - {words}").split_whitespace())
+                .unwrap();
         let error = run(&cluster, &line.args).await.unwrap_err().to_string();
         let changes = changes.lock().unwrap().clone();
         (error, changes)
@@ -100,7 +113,12 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_is_not_a_member_must_name_the_user() {
         let (error, changes) = refused("").await;
-        assert!(error.starts_with("you are User:ines@example.com, neither the owner nor a member of DeveloperSpace orchid-lab"), "{error}");
+        assert!(
+            error.starts_with(
+                "you are User:ines@example.com, neither the owner nor a member of DeveloperSpace orchid-lab"
+            ),
+            "{error}"
+        );
         assert!(changes.is_empty(), "{changes:?}");
     }
 

@@ -1,7 +1,7 @@
 //! Lists whose objects are parsed one by one, so that an object that cannot be parsed does not hide the others.
 //!
-//! Every client that may create an object may set times in it that [`k8s_openapi`] cannot parse: those of an Event, or those in the metadata of a
-//! pod template. A list of typed objects fails if it contains one such object.
+//! Every client that may create an object may set times in it that [`k8s_openapi`] cannot parse: those of an Event, or
+//! those in the metadata of a pod template. A list of typed objects fails if it contains one such object.
 
 use std::fmt::Debug;
 
@@ -39,7 +39,11 @@ impl<K: Resource + DeserializeOwned> LenientList<K> {
 }
 
 /// The objects in a namespace, or in all namespaces.
-pub(crate) async fn list<K>(cluster: &Cluster, namespace: Option<&str>, params: ListParams) -> Result<LenientList<K>, kube::Error>
+pub(crate) async fn list<K>(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    params: ListParams,
+) -> Result<LenientList<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -99,8 +103,10 @@ mod tests {
                 {"metadata": metadata("once"), "eventTime": "2026-11-24T08:00:00.000000Z", "series": {"count": 1, "lastObservedTime": null}},
             ]),
         );
-        let expected =
-            [json!({"metadata": {"name": "late"}}), json!({"metadata": {"name": "once"}, "eventTime": "2026-11-24T08:00:00.000000Z"})];
+        let expected = [
+            json!({"metadata": {"name": "late"}}),
+            json!({"metadata": {"name": "once"}, "eventTime": "2026-11-24T08:00:00.000000Z"}),
+        ];
         assert_eq!(found.objects, expected.map(|event| serde_json::from_value::<Event>(event).unwrap()));
         assert_eq!(found.errors.len(), 1, "{found:?}");
     }
@@ -121,7 +127,8 @@ mod tests {
     #[test]
     fn a_time_in_a_pod_template_hides_no_other_object() {
         let item = |name: &str, template: &Value| json!({"metadata": {"name": name, "namespace": "fern-lab"}, "spec": {"selector": {}, "template": template}});
-        let items = json!([item("hostile", &json!({"metadata": {"creationTimestamp": FAR}})), item("plain", &json!({}))]);
+        let items =
+            json!([item("hostile", &json!({"metadata": {"creationTimestamp": FAR}})), item("plain", &json!({}))]);
         let found: LenientList<Deployment> = listed("Deployment", &items);
         assert_eq!(found.objects, [serde_json::from_value::<Deployment>(item("plain", &json!({}))).unwrap()]);
         assert_eq!(found.errors.len(), 1, "{found:?}");

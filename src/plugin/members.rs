@@ -79,13 +79,16 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
             let role = change.role.clone().unwrap_or_else(|| "view".to_owned());
             let SubjectArg(Subject { kind, name, namespace }) = change.subject.clone();
             let wanted = Member { kind, name, namespace, role };
-            let edited = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| added(members, &wanted)).await?;
+            let edited =
+                edit(cluster, &change.name, change.write.dry_run.dry_run, |members| added(members, &wanted)).await?;
             finish(cluster, change, edited, "added").await
         }
         MembersCommand::Remove(change) => {
             let SubjectArg(subject) = &change.subject;
             let role = change.role.as_deref();
-            let edited = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, subject, role)).await?;
+            let edited =
+                edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, subject, role))
+                    .await?;
             if !edited.is_changed {
                 bail!(
                     "{subject} is not a member of DeveloperSpace {}{}",
@@ -129,7 +132,12 @@ fn removed(members: &[Member], subject: &Subject, role: Option<&str>) -> Option<
 }
 
 /// Replaces the members with the result of `change`. Retries on a conflict, so that concurrent changes are not lost.
-async fn edit(cluster: &Cluster, name: &str, dry_run: DryRun, change: impl Fn(&[Member]) -> Option<Vec<Member>>) -> anyhow::Result<Edited> {
+async fn edit(
+    cluster: &Cluster,
+    name: &str,
+    dry_run: DryRun,
+    change: impl Fn(&[Member]) -> Option<Vec<Member>>,
+) -> anyhow::Result<Edited> {
     for last in (0..MAX_ATTEMPTS).map(|round| round + 1 == MAX_ATTEMPTS) {
         let mut space = requests::get_space(cluster, name).await?;
         let Some(members) = change(&space.spec.members) else { return Ok(Edited { is_changed: false, space }) };

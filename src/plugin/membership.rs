@@ -9,7 +9,8 @@ use crate::api::{DeveloperSpace, Subject, SubjectKind};
 
 /// Returns true if the user is the owner or a member of the space, by name or through a group.
 pub(crate) fn includes_user(space: &DeveloperSpace, user: &UserInfo) -> bool {
-    matches_user(&space.spec.owner, user) || space.spec.members.iter().any(|member| matches_user(&member.subject(), user))
+    matches_user(&space.spec.owner, user)
+        || space.spec.members.iter().any(|member| matches_user(&member.subject(), user))
 }
 
 /// Returns true if the subject is the user or a group of the user.
@@ -28,7 +29,8 @@ fn is_member(space: &DeveloperSpace, subject: &Subject) -> bool {
     space.spec.members.iter().any(|member| member.subject() == *subject)
 }
 
-/// Returns an error if the subject is neither the owner nor a member of the space by name, or if the space is being deleted.
+/// Returns an error if the subject is neither the owner nor a member of the space by name, or if the space is being
+/// deleted.
 pub(crate) fn ensure_names_subject(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<()> {
     let name = space.name_any();
     ensure_not_terminating(space)?;
@@ -43,7 +45,8 @@ pub(crate) fn ensure_names_subject(space: &DeveloperSpace, subject: &Subject) ->
     Ok(())
 }
 
-/// Returns an error if an existing space does not fit: the subject must be its owner, it must have the given class, and it must not be terminating.
+/// Returns an error if an existing space does not fit: the subject must be its owner, it must have the given class, and
+/// it must not be terminating.
 pub(crate) fn ensure_fits(space: &DeveloperSpace, owner: &Subject, class: Option<&str>) -> anyhow::Result<()> {
     let name = space.name_any();
     ensure_not_terminating(space)?;
@@ -60,7 +63,9 @@ pub(crate) fn ensure_fits(space: &DeveloperSpace, owner: &Subject, class: Option
     }
     match (class, spaces::class_name(space)) {
         (Some(wanted), Some(found)) if wanted != found => {
-            bail!("DeveloperSpace {name} already exists with SpaceClass {found}, not {wanted}: omit --class, or set another --name")
+            bail!(
+                "DeveloperSpace {name} already exists with SpaceClass {found}, not {wanted}: omit --class, or set another --name"
+            )
         }
         _ => Ok(()),
     }
@@ -69,7 +74,9 @@ pub(crate) fn ensure_fits(space: &DeveloperSpace, owner: &Subject, class: Option
 fn ensure_not_terminating(space: &DeveloperSpace) -> anyhow::Result<()> {
     let name = space.name_any();
     if space.metadata.deletion_timestamp.is_some() {
-        bail!("DeveloperSpace {name} is being deleted: run this command again after the deletion, or set another --name");
+        bail!(
+            "DeveloperSpace {name} is being deleted: run this command again after the deletion, or set another --name"
+        );
     }
     Ok(())
 }
@@ -118,7 +125,12 @@ mod tests {
     #[test]
     fn a_member_is_not_onboarded_into_the_space_of_another_owner() {
         let mut space = DeveloperSpace::new("orchid-lab", create::minimal_spec(user("nadia@example.com")));
-        space.spec.members.push(Member { kind: SubjectKind::User, name: "omar@example.com".into(), namespace: None, role: "edit".into() });
+        space.spec.members.push(Member {
+            kind: SubjectKind::User,
+            name: "omar@example.com".into(),
+            namespace: None,
+            role: "edit".into(),
+        });
         let member = ensure_fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
         assert_eq!(
             member,

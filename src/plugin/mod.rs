@@ -1,7 +1,7 @@
 //! `kubectl dspace`, one file per subcommand.
 //!
-//! It does nothing that its user could not do with kubectl: every request carries the user's own credentials, and the API server's
-//! policies apply to it. Data goes to standard output, everything else to standard error.
+//! It does nothing that its user could not do with kubectl: every request carries the user's own credentials, and the
+//! API server's policies apply to it. Data goes to standard output, everything else to standard error.
 
 mod api_error;
 pub mod args;
@@ -116,6 +116,9 @@ mod tests {
     #[test]
     fn control_characters_in_an_error_are_replaced() {
         let error = anyhow!("no \u{202e}secaps\nare\u{1b}[2J listed").context("failed to list spaces");
-        assert_eq!(last_line(&error, &Flags::default()), "error: failed to list spaces: no \u{fffd}secaps are [2J listed");
+        assert_eq!(
+            last_line(&error, &Flags::default()),
+            "error: failed to list spaces: no \u{fffd}secaps are [2J listed"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Names of new spaces: checks that a class allows a name, and proposes a name. The API server and the operator validate the name again.
+//! Names of new spaces: checks that a class allows a name, and proposes a name. The API server and the operator
+//! validate the name again.
 
 use anyhow::anyhow;
 use kube::ResourceExt as _;
@@ -9,7 +10,10 @@ use super::{
     requests,
 };
 use crate::{
-    api::{SpaceClass, Subject, names::DEFAULT_OPERATOR_NAMESPACE, protected_namespaces::ProtectedNamespaces, syntax::is_dns_label},
+    api::{
+        SpaceClass, Subject, names::DEFAULT_OPERATOR_NAMESPACE, protected_namespaces::ProtectedNamespaces,
+        syntax::is_dns_label,
+    },
     desired::{
         admitted::Admitted,
         space_name::{self, Reservation},
@@ -31,8 +35,8 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
     ))
 }
 
-/// The class of a new space, and all classes, since their rules determine the names that are allowed. Contains only the classes that the
-/// caller may read.
+/// The class of a new space, and all classes, since their rules determine the names that are allowed. Contains only the
+/// classes that the caller may read.
 pub(crate) struct NamingRules {
     class: Option<SpaceClass>,
     all: Vec<SpaceClass>,
@@ -66,7 +70,8 @@ impl NamingRules {
         Err(anyhow!("no space can be named {name}: {objection}{other}"))
     }
 
-    /// The name that earlier versions, which required no dash, gave to the space of `owner`; `None` if a new space can still have it.
+    /// The name that earlier versions, which required no dash, gave to the space of `owner`; `None` if a new space can
+    /// still have it.
     pub(crate) fn former_name(&self, owner: &Subject) -> Option<String> {
         let base = base_name(owner);
         (is_dns_label(&base) && self.objection(&base).is_some()).then_some(base)
@@ -82,7 +87,11 @@ impl NamingRules {
     }
 
     fn first_allowed(&self, base: &str) -> Option<String> {
-        let allowed = self.class().and_then(|class| class.spec.names.as_ref()).map(|names| names.allowed.as_slice()).unwrap_or_default();
+        let allowed = self
+            .class()
+            .and_then(|class| class.spec.names.as_ref())
+            .map(|names| names.allowed.as_slice())
+            .unwrap_or_default();
         candidates(base, allowed).into_iter().find(|name| is_dns_label(name) && self.objection(name).is_none())
     }
 
@@ -91,7 +100,8 @@ impl NamingRules {
     }
 }
 
-/// The reason why a new space of the class cannot have the name, according to the rules of `all` classes; `None` if it can.
+/// The reason why a new space of the class cannot have the name, according to the rules of `all` classes; `None` if it
+/// can.
 pub(crate) fn objection(name: &str, class: Option<ClassInForce<'_>>, all: &[SpaceClass]) -> Option<String> {
     if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
         return Some("names of the cluster's own namespaces are reserved".to_owned());
@@ -177,7 +187,11 @@ mod tests {
         let open = classes(&json!({"allowed": ["*", "lab"], "denied": ["prod-*"]}));
         for (name, says, other) in [
             ("alice", "a name without a dash can be a top-level domain", "alice-dev"),
-            ("gate-two", "SpaceClass front allows traffic from the namespace of that name into its spaces", "gate-two-dev"),
+            (
+                "gate-two",
+                "SpaceClass front allows traffic from the namespace of that name into its spaces",
+                "gate-two-dev",
+            ),
             ("prod-db", "SpaceClass meadow denies it (names.denied: prod-*)", "dev-prod-db"),
             ("kube-lab", "names of the cluster's own namespaces are reserved", "dev-kube-lab"),
             ("xn--p1ai", "a name that begins with xn-- can be a top-level domain", "dev-xn--p1ai"),

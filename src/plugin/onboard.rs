@@ -1,5 +1,5 @@
-//! `onboard`: creates a space and a working kubeconfig for a user. Each step reuses the results of an interrupted run, so the command can be
-//! run again.
+//! `onboard`: creates a space and a working kubeconfig for a user. Each step reuses the results of an interrupted run,
+//! so the command can be run again.
 
 use anyhow::bail;
 use clap::Args;
@@ -32,7 +32,8 @@ pub struct OnboardArgs {
     #[arg(value_name = "USER")]
     pub subject: SubjectArg,
 
-    /// The name of the space (default: derived from the user's name, as the class allows: alice-dev for alice@example.com)
+    /// The name of the space (default: derived from the user's name, as the class allows: alice-dev for
+    /// alice@example.com)
     #[arg(long, value_name = "NAME", value_parser = naming::parse)]
     pub name: Option<String>,
 
@@ -71,7 +72,12 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         None => None,
     };
     let holder = Holder::owner(subject.clone());
-    let request = CredentialRequest { space: &name, class: class.as_ref().map(ClassInForce::new), holder: &holder, args: &args.issue };
+    let request = CredentialRequest {
+        space: &name,
+        class: class.as_ref().map(ClassInForce::new),
+        holder: &holder,
+        args: &args.issue,
+    };
     validate(&request, &cluster.endpoint)?;
     match found {
         Some(space) => membership::ensure_fits(&space, subject, args.class.as_deref())?,
@@ -82,8 +88,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     credentials::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }
 
-/// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.
-async fn find_space(cluster: &Cluster, subject: &Subject, rules: &NamingRules) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
+/// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that
+/// earlier versions gave.
+async fn find_space(
+    cluster: &Cluster,
+    subject: &Subject,
+    rules: &NamingRules,
+) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
     let name = rules.propose(subject)?;
     let found = requests::find_space(cluster, &name).await?;
     if let (None, Some(former)) = (&found, rules.former_name(subject)) {
@@ -117,7 +128,11 @@ async fn create_missing_space(
         progress.print(&format!("warning: {warning}"));
     }
     progress.step(&format!("creating DeveloperSpace {name}"));
-    let spec =
-        DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::minimal_spec(subject.clone()) };
+    let spec = DeveloperSpaceSpec {
+        class_name: args.class.clone(),
+        ttl: args.ttl.clone(),
+        contact,
+        ..create::minimal_spec(subject.clone())
+    };
     requests::create_space(cluster, &DeveloperSpace::new(name, spec), DryRun::None).await.map(drop)
 }

@@ -58,7 +58,11 @@ impl Format {
 }
 
 /// Prints one object. `human_readable` returns the human-readable text.
-pub(crate) fn print_object<K>(format: &Format, object: &K, human_readable: impl FnOnce() -> String) -> anyhow::Result<()>
+pub(crate) fn print_object<K>(
+    format: &Format,
+    object: &K,
+    human_readable: impl FnOnce() -> String,
+) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
 {
@@ -70,7 +74,11 @@ where
 }
 
 /// Prints a list of objects. `human_readable` returns the human-readable table.
-pub(crate) fn print_objects<K>(format: &Format, objects: &[K], human_readable: impl FnOnce() -> String) -> anyhow::Result<()>
+pub(crate) fn print_objects<K>(
+    format: &Format,
+    objects: &[K],
+    human_readable: impl FnOnce() -> String,
+) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
 {
@@ -79,13 +87,21 @@ where
         Format::Name => print(&objects.iter().map(qualified_name).collect::<Vec<_>>().join("\n")),
         Format::Json | Format::Yaml | Format::JsonPath(_) => {
             let items = objects.iter().map(to_api_object).collect::<anyhow::Result<Vec<_>>>()?;
-            print_value(format, &json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
+            print_value(
+                format,
+                &json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}),
+            )
         }
     }
 }
 
-/// Prints data that is not an API object, such as the usage of a quota. The format `name` does not apply to it and prints JSON.
-pub(crate) fn print_data(format: &Format, data: &impl Serialize, human_readable: impl FnOnce() -> String) -> anyhow::Result<()> {
+/// Prints data that is not an API object, such as the usage of a quota. The format `name` does not apply to it and
+/// prints JSON.
+pub(crate) fn print_data(
+    format: &Format,
+    data: &impl Serialize,
+    human_readable: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
     if format.is_table() { print(&human_readable()) } else { print_value(format, &serde_json::to_value(data)?) }
 }
 
@@ -114,7 +130,11 @@ fn to_api_object<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyho
 }
 
 /// A table as kubectl prints it: no borders, headings in capitals.
-pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>, no_headers: bool) -> String {
+pub(crate) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    no_headers: bool,
+) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if !no_headers {
@@ -148,7 +168,9 @@ fn print_line(text: &str) -> anyhow::Result<()> {
 pub(crate) fn print_raw(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write the result"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write the result")
+        }
         _ => Ok(()),
     }
 }

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::api::without_managed_fields::WithoutManagedFields;
 
-/// The page size of a list. The text of a page is in memory twice before it is parsed, and a tenant can make most objects very large.
+/// The page size of a list. The text of a page is in memory twice before it is parsed, and a tenant can make most
+/// objects very large.
 const PAGE_SIZE: u32 = 25;
 
 /// The page size of a list of spaces. Most spaces are small, and there may be thousands of them.
@@ -17,7 +18,10 @@ pub(crate) const PAGE_SIZE_OF_SPACES: u32 = 50;
 pub(crate) const PAGE_SIZE_OF_METADATA: u32 = 500;
 
 /// The objects of all pages. The page size is the limit in `params`, or [`PAGE_SIZE`].
-pub(crate) async fn list_all_pages<K>(api: &Api<WithoutManagedFields<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
+pub(crate) async fn list_all_pages<K>(
+    api: &Api<WithoutManagedFields<K>>,
+    params: ListParams,
+) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
 {
@@ -26,7 +30,8 @@ where
     Ok(found)
 }
 
-/// Calls `receive` with the objects of each page before the next page is requested. The page size is as in [`list_all_pages`].
+/// Calls `receive` with the objects of each page before the next page is requested. The page size is as in
+/// [`list_all_pages`].
 pub(crate) async fn for_each_page<K>(
     api: &Api<WithoutManagedFields<K>>,
     params: ListParams,
@@ -85,7 +90,8 @@ mod tests {
         let api: Api<WithoutManagedFields<Namespace>> = Api::all(Client::new(service, "default"));
         let serve = async {
             let item = json!({"metadata": {"name": "orchid-lab"}});
-            let list = json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"continue": "next"}, "items": [item]});
+            let list =
+                json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"continue": "next"}, "items": [item]});
             let (_, send) = server.next_request().await.unwrap();
             send.send_response(Response::new(Body::from(list.to_string().into_bytes())));
             let (_, send) = server.next_request().await.unwrap();

@@ -1,4 +1,5 @@
-//! The protection of a space that is in force. `spec.protected` alone is a request: the class must allow it, and the operator must accept the spec.
+//! The protection of a space that is in force. `spec.protected` alone is a request: the class must allow it, and the
+//! operator must accept the spec.
 
 use super::spaces::is_observed;
 use crate::{
@@ -6,8 +7,8 @@ use crate::{
     desired::lifetime::inputs::{is_protected, rules_of},
 };
 
-/// Returns true if the protection is in force under `class`, the spec in force of the class in force. Until the operator records that it accepted
-/// the current spec, the terms last accepted decide.
+/// Returns true if the protection is in force under `class`, the spec in force of the class in force. Until the
+/// operator records that it accepted the current spec, the terms last accepted decide.
 pub(crate) fn is_in_force(space: &DeveloperSpace, class: Option<&SpaceClassSpec>) -> bool {
     is_protected(space, rules_of(space, class).as_ref(), false)
 }
@@ -38,7 +39,9 @@ mod tests {
 
     #[test]
     fn a_protected_space_without_an_end_does_not_expire() {
-        let class = |allows: bool| -> SpaceClassSpec { serde_json::from_value(json!({"lifetime": {"allowProtected": allows}})).unwrap() };
+        let class = |allows: bool| -> SpaceClassSpec {
+            serde_json::from_value(json!({"lifetime": {"allowProtected": allows}})).unwrap()
+        };
         let (namespace, end) = (json!({"name": "orchid-lab", "uid": "ns-7"}), "2026-12-01T09:00:00Z");
         let accepted = json!({"protected": true, "allowProtected": true});
         let refused = json!({"ttl": "7d", "allowProtected": true});

@@ -47,11 +47,15 @@ pub(crate) async fn fetch(cluster: &Cluster, spaces: &[String]) -> anyhow::Resul
     match all.list(&ListParams::default().labels(&names::managed_selector())).await {
         Ok(list) => {
             let ours = list.items.iter().filter(|quota| quota.name_any() == names::CHILD);
-            Ok(ours.filter_map(|quota| Some((quota.namespace()?, usage_of(quota)))).filter(|(space, _)| spaces.contains(space)).collect())
+            Ok(ours
+                .filter_map(|quota| Some((quota.namespace()?, usage_of(quota))))
+                .filter(|(space, _)| spaces.contains(space))
+                .collect())
         }
         // A caller who may not list all quotas may still be allowed to read the quotas of their own spaces.
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            let found = stream::iter(spaces).map(|space| fetch_one(cluster, space)).buffer_unordered(MAX_CONCURRENT_READS);
+            let found =
+                stream::iter(spaces).map(|space| fetch_one(cluster, space)).buffer_unordered(MAX_CONCURRENT_READS);
             Ok(found.filter_map(std::future::ready).collect().await)
         }
         Err(error) => Err(error).context_api(|| "list ResourceQuotas".to_owned()),
@@ -104,16 +108,23 @@ mod tests {
 
     #[test]
     fn shares_are_computed_from_values() {
-        for (used, hard, expected) in
-            [("500m", "2", 0.25), ("512Mi", "1Gi", 0.5), ("0", "10", 0.0), ("1", "0", 1.0), ("0", "0", 0.0), ("3", "2", 1.5)]
-        {
+        for (used, hard, expected) in [
+            ("500m", "2", 0.25),
+            ("512Mi", "1Gi", 0.5),
+            ("0", "10", 0.0),
+            ("1", "0", 1.0),
+            ("0", "0", 0.0),
+            ("3", "2", 1.5),
+        ] {
             assert!((share(used, hard) - expected).abs() < 1e-9, "{used} of {hard}");
         }
     }
 
     #[test]
     fn a_quota_without_a_status_is_unused() {
-        let quota = serde_json::from_value(json!({"metadata": {"name": "developerspace"}, "spec": {"hard": {"pods": "4"}}})).unwrap();
+        let quota =
+            serde_json::from_value(json!({"metadata": {"name": "developerspace"}, "spec": {"hard": {"pods": "4"}}}))
+                .unwrap();
         let found = usage_of(&quota);
         assert_eq!(found, [ResourceUsage { resource: "pods".into(), used: "0".into(), hard: "4".into(), share: 0.0 }]);
         assert_eq!(most_used(&found, Some("requests.cpu")), None);
@@ -131,7 +142,10 @@ mod tests {
         });
         let found = usage_of(&serde_json::from_value(quota).unwrap());
         let cells: Vec<_> = found.iter().map(ResourceUsage::cells).collect();
-        assert_eq!(cells, [["pods", "1", "4", "[###.......]  25%"], ["requests.cpu", "1500m", "2", "[########..]  75%"]]);
+        assert_eq!(
+            cells,
+            [["pods", "1", "4", "[###.......]  25%"], ["requests.cpu", "1500m", "2", "[########..]  75%"]]
+        );
         assert_eq!(most_used(&found, None).map(|most| most.resource.as_str()), Some("requests.cpu"));
         assert_eq!(most_used(&found, Some("pods")).map(|most| most.resource.as_str()), Some("pods"));
     }

@@ -72,7 +72,13 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     if dry_run == DryRun::Client {
         space.spec.renewed_at = Some(renewed);
     } else {
-        space = requests::patch_space(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
+        space = requests::patch_space(
+            cluster,
+            name,
+            &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}),
+            dry_run,
+        )
+        .await?;
     }
     if let Some(timeout) = args.write.wait_timeout() {
         // A renewal takes effect even if the spec is refused for another reason.

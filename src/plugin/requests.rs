@@ -25,7 +25,8 @@ pub(crate) fn space_api(cluster: &Cluster) -> Api<WithoutManagedFields<Developer
 
 /// Reads a space. Returns an error if it does not exist.
 pub(crate) async fn get_space(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
-    let WithoutManagedFields(space) = space_api(cluster).get(name).await.context_api(|| format!("read DeveloperSpace {name}"))?;
+    let WithoutManagedFields(space) =
+        space_api(cluster).get(name).await.context_api(|| format!("read DeveloperSpace {name}"))?;
     Ok(space)
 }
 
@@ -43,15 +44,18 @@ pub(crate) async fn find_space(cluster: &Cluster, name: &str) -> anyhow::Result<
     }
 }
 
-/// Returns true if the API server responded that the object does not exist. A 404 response that does not name the object is another error: the
-/// cluster does not know the kind, or another server responded.
+/// Returns true if the API server responded that the object does not exist. A 404 response that does not name the
+/// object is another error: the cluster does not know the kind, or another server responded.
 pub(crate) fn is_not_found(error: &kube::Error, name: &str) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name))
 }
 
 /// All spaces that match a label selector, ordered by name.
 pub(crate) async fn list_spaces(cluster: &Cluster, selector: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
-    let params = ListParams { label_selector: selector.map(ToOwned::to_owned), ..ListParams::default().limit(PAGE_SIZE_OF_SPACES) };
+    let params = ListParams {
+        label_selector: selector.map(ToOwned::to_owned),
+        ..ListParams::default().limit(PAGE_SIZE_OF_SPACES)
+    };
     list_all_pages(&space_api(cluster), params).await
 }
 
@@ -84,7 +88,11 @@ pub(crate) async fn find_class_or_default(cluster: &Cluster, name: Option<&str>)
 }
 
 /// Creates a space, unless this is a client-side dry run.
-pub(crate) async fn create_space(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
+pub(crate) async fn create_space(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    dry_run: DryRun,
+) -> anyhow::Result<DeveloperSpace> {
     if dry_run == DryRun::Client {
         return Ok(space.clone());
     }
@@ -94,8 +102,14 @@ pub(crate) async fn create_space(cluster: &Cluster, space: &DeveloperSpace, dry_
     created.map(|WithoutManagedFields(space)| space).context_api(|| format!("create DeveloperSpace {name}"))
 }
 
-/// Changes a space with a JSON merge patch. If the patch contains a `resourceVersion`, a concurrent change causes a conflict.
-pub(crate) async fn patch_space(cluster: &Cluster, name: &str, patch: &Value, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
+/// Changes a space with a JSON merge patch. If the patch contains a `resourceVersion`, a concurrent change causes a
+/// conflict.
+pub(crate) async fn patch_space(
+    cluster: &Cluster,
+    name: &str,
+    patch: &Value,
+    dry_run: DryRun,
+) -> anyhow::Result<DeveloperSpace> {
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         dry_run: dry_run == DryRun::Server,

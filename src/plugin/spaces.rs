@@ -1,4 +1,5 @@
-//! Facts about a DeveloperSpace, according to its spec and status: its class, its creation, its expiry and its conditions. Sends no requests.
+//! Facts about a DeveloperSpace, according to its spec and status: its class, its creation, its expiry and its
+//! conditions. Sends no requests.
 
 use chrono::{DateTime, Utc};
 
@@ -25,7 +26,8 @@ pub(crate) fn expires_at(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     space.status.as_ref().and_then(|status| status.expires_at)
 }
 
-/// The time until a space expires, or the time since it expired; `-` for a new space that the operator has not observed.
+/// The time until a space expires, or the time since it expired; `-` for a new space that the operator has not
+/// observed.
 pub(crate) fn expiry_cell(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     match expires_at(space) {
         Some(at) if is_true(space, types::EXPIRED) => format!("expired {}", format::from_now(now, at)),

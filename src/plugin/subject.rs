@@ -22,13 +22,18 @@ impl FromStr for SubjectArg {
             _ => (SubjectKind::User, text),
         };
         if name.is_empty() {
-            return Err("must be User:NAME, Group:NAME or ServiceAccount:NAMESPACE/NAME; a name without a kind is a user".to_owned());
+            return Err(
+                "must be User:NAME, Group:NAME or ServiceAccount:NAMESPACE/NAME; a name without a kind is a user"
+                    .to_owned(),
+            );
         }
         let subject = match (kind, name.split_once('/')) {
             (SubjectKind::ServiceAccount, Some((namespace, name))) if !namespace.is_empty() && !name.is_empty() => {
                 Subject { kind, name: name.to_owned(), namespace: Some(namespace.to_owned()) }
             }
-            (SubjectKind::ServiceAccount, _) => return Err("must be ServiceAccount:NAMESPACE/NAME for a ServiceAccount".to_owned()),
+            (SubjectKind::ServiceAccount, _) => {
+                return Err("must be ServiceAccount:NAMESPACE/NAME for a ServiceAccount".to_owned());
+            }
             (SubjectKind::User | SubjectKind::Group, _) => Subject { kind, name: name.to_owned(), namespace: None },
         };
         Ok(Self(subject))
@@ -62,7 +67,11 @@ mod tests {
             ("ServiceAccount:ci-home/robot", "ServiceAccount:ci-home/robot"),
             ("sa:ci-home/robot", "ServiceAccount:ci-home/robot"),
         ] {
-            assert_eq!(text.parse::<SubjectArg>().map(|SubjectArg(subject)| subject.to_string()), Ok(written.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<SubjectArg>().map(|SubjectArg(subject)| subject.to_string()),
+                Ok(written.to_owned()),
+                "{text}"
+            );
         }
         for text in ["", "Group:", "sa:robot", "sa:/robot", "sa:home/"] {
             assert!(text.parse::<SubjectArg>().is_err(), "{text}");

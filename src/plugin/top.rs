@@ -42,8 +42,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()>
         ));
         return Ok(());
     }
-    let data: Vec<_> =
-        found.iter().map(|(space, most)| json!({"space": space.name_any(), "owner": space.spec.owner, "most": most})).collect();
+    let data: Vec<_> = found
+        .iter()
+        .map(|(space, most)| json!({"space": space.name_any(), "owner": space.spec.owner, "most": most}))
+        .collect();
     output::print_data(&args.output.output, &data, || table(&found, cluster.now()))
 }
 
@@ -52,7 +54,9 @@ type Ranked<'a> = (&'a DeveloperSpace, &'a ResourceUsage);
 
 /// The spaces by their largest share in use, the largest first, then by name.
 fn ranking<'a>(spaces: &'a [DeveloperSpace], quotas: &'a Quotas, args: &TopArgs) -> Vec<Ranked<'a>> {
-    let most_used = |space: &'a DeveloperSpace| Some((space, quotas::most_used(quotas.get(&space.name_any())?, args.by.as_deref())?));
+    let most_used = |space: &'a DeveloperSpace| {
+        Some((space, quotas::most_used(quotas.get(&space.name_any())?, args.by.as_deref())?))
+    };
     let mut found: Vec<_> = spaces.iter().filter_map(most_used).collect();
     found.sort_by(|(a, most_of_a), (b, most_of_b)| {
         most_of_b.share.total_cmp(&most_of_a.share).then_with(|| a.metadata.name.cmp(&b.metadata.name))
@@ -95,7 +99,8 @@ mod tests {
             ("orchid-lab".to_owned(), vec![one("pods", "1", 0.25), one("requests.cpu", "3", 0.75)]),
             ("fern-lab".to_owned(), vec![one("pods", "2", 0.5)]),
         ]);
-        let spaces = ["bog-lab", "fern-lab"].map(|name| DeveloperSpace::new(name, create::minimal_spec(from_username("omar@example.com"))));
+        let spaces = ["bog-lab", "fern-lab"]
+            .map(|name| DeveloperSpace::new(name, create::minimal_spec(from_username("omar@example.com"))));
         let spaces = [spaces.to_vec(), vec![a_space()]].concat();
         let Line { args } = clap::Parser::try_parse_from(format!("top {words}").split_whitespace()).unwrap();
         table(&ranking(&spaces, &quotas, &args), now())

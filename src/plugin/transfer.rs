@@ -15,9 +15,11 @@ use super::{
 
 /// Arguments of `transfer`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "The class must allow transfers (spec.allowTransfer), or you need the verb assign on developerspaces.\n\n\
+#[command(
+    after_help = "The class must allow transfers (spec.allowTransfer), or you need the verb assign on developerspaces.\n\n\
     Tokens that the previous owner created for ServiceAccounts of the namespace stay valid, and so do RoleBindings that the \
-    operator does not manage. The Event Transferred names these RoleBindings: kubectl dspace events NAME")]
+    operator does not manage. The Event Transferred names these RoleBindings: kubectl dspace events NAME"
+)]
 pub struct TransferArgs {
     /// The space
     #[arg(value_name = "NAME")]

@@ -59,7 +59,8 @@ struct Node {
 }
 
 impl Node {
-    /// A node of one line. The names of subjects have no fixed format, and a line break in a name would look like another node.
+    /// A node of one line. The names of subjects have no fixed format, and a line break in a name would look like
+    /// another node.
     fn new(what: impl AsRef<str>, note: Option<&str>) -> Self {
         Self { what: one_line(what.as_ref()), note: note.map(one_line), children: vec![] }
     }
@@ -126,7 +127,10 @@ where
     object_node(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), name).await
 }
 
-async fn object_node<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<Metadata<K>>, name: &str) -> Node {
+async fn object_node<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(
+    api: &Api<Metadata<K>>,
+    name: &str,
+) -> Node {
     let note = match api.get_opt(name).await {
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Some("terminating".to_owned()),
         Ok(Some(_)) => None,
@@ -220,8 +224,10 @@ mod tests {
 
     #[test]
     fn a_tree_is_drawn_with_ascii_characters() {
-        let mut children =
-            vec![Node::new("ResourceQuota developerspace", Some(MISSING)), Node::new("LimitRange developerspace", Some(UNREADABLE))];
+        let mut children = vec![
+            Node::new("ResourceQuota developerspace", Some(MISSING)),
+            Node::new("LimitRange developerspace", Some(UNREADABLE)),
+        ];
         children.extend(binding_nodes(&a_space(), &found()));
         children.push(Node::new("Pods: 2", None));
         let namespace = Node { children, ..Node::new("Namespace orchid-lab", None) };
@@ -243,12 +249,19 @@ DeveloperSpace orchid-lab (Provisioned)
     fn objects_that_the_class_does_not_have_are_not_missing() {
         let nodes = |note: Option<&str>| ["quota", "limits", "network"].map(|what| Node::new(what, note));
         let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.what).collect::<Vec<_>>();
-        let class =
-            json!({"quota": {"hard": {"pods": "4"}}, "network": {"isolation": "None"}, "roles": [{"name": "view", "clusterRole": "view"}]});
+        let class = json!({"quota": {"hard": {"pods": "4"}}, "network": {"isolation": "None"}, "roles": [{"name": "view", "clusterRole": "view"}]});
         let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
         let wanted = desire(&a_space(), &resolved, None).children;
         assert_eq!(names(limit_nodes(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
-        assert_eq!(names(limit_nodes(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "existing objects are shown");
-        assert_eq!(names(limit_nodes(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "the class is unknown");
+        assert_eq!(
+            names(limit_nodes(Some(&wanted), nodes(None))),
+            ["quota", "limits", "network"],
+            "existing objects are shown"
+        );
+        assert_eq!(
+            names(limit_nodes(None, nodes(Some(MISSING)))),
+            ["quota", "limits", "network"],
+            "the class is unknown"
+        );
     }
 }

@@ -33,7 +33,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<(
     if names.is_empty() {
         let me = cluster.whoami().await?;
         let visible = visible_spaces::list(cluster, None).await?;
-        names = visible.spaces.iter().filter(|space| includes_user(space, &me)).map(kube::ResourceExt::name_any).collect();
+        names =
+            visible.spaces.iter().filter(|space| includes_user(space, &me)).map(kube::ResourceExt::name_any).collect();
         if names.is_empty() {
             print_stderr("You have no spaces.");
         }

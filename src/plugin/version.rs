@@ -16,6 +16,7 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
 
 async fn server(kubectl: &KubectlArgs) -> anyhow::Result<String> {
     let cluster = Cluster::connect(kubectl).await?;
-    let version = cluster.client.apiserver_version().await.context_api(|| "get the version of the server".to_owned())?;
+    let version =
+        cluster.client.apiserver_version().await.context_api(|| "get the version of the server".to_owned())?;
     Ok(version.git_version)
 }

@@ -1,4 +1,5 @@
-//! The spaces that the caller can read without a name: all spaces, or the space of the current namespace if the caller may not list spaces.
+//! The spaces that the caller can read without a name: all spaces, or the space of the current namespace if the caller
+//! may not list spaces.
 
 use anyhow::bail;
 
@@ -18,15 +19,17 @@ pub(crate) struct VisibleSpaces {
     pub(crate) is_complete: bool,
 }
 
-/// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
-/// standard error.
+/// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and
+/// prints a note on standard error.
 pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<VisibleSpaces> {
     match requests::list_spaces(cluster, selector).await {
         // The API server evaluates label selectors, so a selector requires a list.
-        Err(error) if is_forbidden(&error) && selector.is_none() => {
-            space_of_current_namespace(cluster, &error).await.map(|space| VisibleSpaces { spaces: vec![space], is_complete: false })
-        }
-        found => found.map(|spaces| VisibleSpaces { spaces, is_complete: true }).context_api(|| "list DeveloperSpaces".to_owned()),
+        Err(error) if is_forbidden(&error) && selector.is_none() => space_of_current_namespace(cluster, &error)
+            .await
+            .map(|space| VisibleSpaces { spaces: vec![space], is_complete: false }),
+        found => found
+            .map(|spaces| VisibleSpaces { spaces, is_complete: true })
+            .context_api(|| "list DeveloperSpaces".to_owned()),
     }
 }
 

@@ -32,7 +32,8 @@ use crate::{
 /// The polling interval for a space that the caller may not watch.
 const STATUS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Waits until a space is `Ready` for its current generation. A reason that the operator cannot resolve by itself ends the wait at once.
+/// Waits until a space is `Ready` for its current generation. A reason that the operator cannot resolve by itself ends
+/// the wait at once.
 pub(crate) async fn until_ready(
     cluster: &Cluster,
     name: &str,
@@ -55,7 +56,11 @@ pub(crate) async fn until_ready(
         last = format!("{reason}: {message}");
         progress.step(&format!("{name}: {last}"));
         let stuck = Reason::parse(reason).is_some_and(Reason::is_stalled) || reason == Reason::Terminating.as_str();
-        stuck.then(|| Err(anyhow!("DeveloperSpace {name} cannot become ready: {last}; run `kubectl dspace doctor {name}` for details")))
+        stuck.then(|| {
+            Err(anyhow!(
+                "DeveloperSpace {name} cannot become ready: {last}; run `kubectl dspace doctor {name}` for details"
+            ))
+        })
     });
     let ended = tokio::time::timeout(timeout, ready_space).await;
     ended.unwrap_or_else(|_| {
@@ -116,8 +121,8 @@ pub(crate) async fn until_gone(
     })
 }
 
-/// Passes each state of a space to `evaluate`, and `None` if it does not exist, until `evaluate` returns a result. Retries while the API server is
-/// unavailable.
+/// Passes each state of a space to `evaluate`, and `None` if it does not exist, until `evaluate` returns a result.
+/// Retries while the API server is unavailable.
 async fn follow<T>(
     api: Api<WithoutManagedFields<DeveloperSpace>>,
     name: &str,
@@ -158,7 +163,8 @@ async fn poll<T>(
         let result = match api.get(name).await {
             Ok(space) => evaluate(Some(&space)),
             Err(error) if requests::is_not_found(&error, name) => evaluate(None),
-            Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", error_message(&error)))),
+            Err(error) => is_final(&error)
+                .then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", error_message(&error)))),
         };
         if let Some(result) = result {
             return result;
@@ -174,9 +180,9 @@ pub(crate) fn final_error(error: &watcher::Error) -> Option<String> {
 
 fn kube_error(error: &watcher::Error) -> Option<&kube::Error> {
     match error {
-        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
-            Some(source)
-        }
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => Some(source),
         _ => None,
     }
 }
@@ -202,7 +208,11 @@ mod tests {
     async fn waited(body: Value) -> anyhow::Result<()> {
         let cluster = fake_cluster(move |request| {
             let is_list = request.uri().path().ends_with("/developerspaces");
-            if is_list { (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"})) } else { (404, body.clone()) }
+            if is_list {
+                (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"}))
+            } else {
+                (404, body.clone())
+            }
         });
         until_gone(&cluster, &a_space(), Duration::from_secs(30), &mut Progress::new(&cluster.flags)).await
     }
@@ -212,6 +222,9 @@ mod tests {
         let named = json!({"status": "Failure", "code": 404, "reason": "NotFound", "details": {"name": "orchid-lab"}});
         assert!(waited(named).await.is_ok());
         let error = waited(json!("a page of a gateway")).await.unwrap_err().to_string();
-        assert!(error.starts_with("failed to read DeveloperSpace orchid-lab: this cluster does not know DeveloperSpaces"), "{error}");
+        assert!(
+            error.starts_with("failed to read DeveloperSpace orchid-lab: this cluster does not know DeveloperSpaces"),
+            "{error}"
+        );
     }
 }

@@ -35,7 +35,9 @@ pub enum Error {
     #[error("failed to {0}: the namespace or its owner has changed since it was read; the operator retries")]
     Moved(String),
     /// Other clients changed the space before each write on which its end depends.
-    #[error("failed to write DeveloperSpace {name}: other clients changed it before each of {times} attempts; the operator retries")]
+    #[error(
+        "failed to write DeveloperSpace {name}: other clients changed it before each of {times} attempts; the operator retries"
+    )]
     Overtaken {
         /// The name of the space.
         name: String,
@@ -62,12 +64,14 @@ pub enum Class {
 /// The number of consecutive conflicts that are retried at once. Further conflicts are not a race but a refusal.
 const MAX_IMMEDIATE_RETRIES: u32 = 3;
 
-/// The time between two attempts, by the number of failures before. The last entry applies to all further attempts. With the status and its Event
-/// these make six writes in the first minute and two in each further minute. Each wait is short enough that a space converges within a minute after
-/// the cause of the failure ends.
-const RETRY_DELAYS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
+/// The time between two attempts, by the number of failures before. The last entry applies to all further attempts.
+/// With the status and its Event these make six writes in the first minute and two in each further minute. Each wait is
+/// short enough that a space converges within a minute after the cause of the failure ends.
+const RETRY_DELAYS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
 
-/// The most bytes of a sentence about an error: messages of webhooks have no limit, and a condition has to be human-readable.
+/// The most bytes of a sentence about an error: messages of webhooks have no limit, and a condition has to be
+/// human-readable.
 const MAX_SENTENCE_BYTES: usize = 1_024;
 
 impl Error {
@@ -94,8 +98,13 @@ impl Error {
         let kube::Error::Api(status) = &**source else {
             return Class::Transient;
         };
-        let terminating = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating");
-        // An admission webhook sets the code of its refusal, see `ToStatusErr` of the API server: its 409 is no race, and its 404 no deletion.
+        let terminating = status
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .any(|cause| cause.reason == "NamespaceTerminating");
+        // An admission webhook sets the code of its refusal, see `ToStatusErr` of the API server: its 409 is no race,
+        // and its 404 no deletion.
         let is_refusal = status.message.starts_with("admission webhook ");
         match status.code {
             404 | 409 if is_refusal => Class::Invalid,
@@ -119,7 +128,8 @@ impl Error {
         is_refused_for_size(source)
     }
 
-    /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of consecutive failures before it.
+    /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of
+    /// consecutive failures before it.
     pub fn lasts(&self, failures: u32) -> bool {
         match self.class() {
             Class::Forbidden | Class::Invalid => true,
@@ -128,7 +138,8 @@ impl Error {
         }
     }
 
-    /// The time until the next attempt, before jitter. `failures` is the number of consecutive failures before the error.
+    /// The time until the next attempt, before jitter. `failures` is the number of consecutive failures before the
+    /// error.
     pub fn retry_after(&self, failures: u32) -> Duration {
         let number = match self.class() {
             // The end of a space waits. A client that wins each race must not lengthen the wait.
@@ -156,8 +167,9 @@ impl Error {
     }
 }
 
-/// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has the code 500, see
-/// `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`, and so has one by gRPC, whose limit applies where that of etcd was raised.
+/// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has
+/// the code 500, see `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`, and so has one by gRPC, whose
+/// limit applies where that of etcd was raised.
 pub fn is_refused_for_size(error: &kube::Error) -> bool {
     const MESSAGES: [&str; 2] = ["request is too large", "message larger than max"];
     matches!(error, kube::Error::Api(status) if status.code == 413 || MESSAGES.iter().any(|message| status.message.contains(message)))
@@ -198,11 +210,19 @@ mod tests {
 
     #[test]
     fn a_webhook_that_answers_as_in_a_race_refuses() {
-        for (code, class) in [(404, Class::Invalid), (409, Class::Invalid), (403, Class::Forbidden), (500, Class::Transient)] {
+        for (code, class) in
+            [(404, Class::Invalid), (409, Class::Invalid), (403, Class::Forbidden), (500, Class::Transient)]
+        {
             let message = "admission webhook \"guard.example.com\" denied the request: it has volumes";
-            let status: Status =
-                serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "Conflict"})).unwrap();
-            assert_eq!(Error::api("delete namespace alice-payments")(kube::Error::Api(Box::new(status))).class(), class, "{code}");
+            let status: Status = serde_json::from_value(
+                json!({"status": "Failure", "code": code, "message": message, "reason": "Conflict"}),
+            )
+            .unwrap();
+            assert_eq!(
+                Error::api("delete namespace alice-payments")(kube::Error::Api(Box::new(status))).class(),
+                class,
+                "{code}"
+            );
         }
     }
 
@@ -211,14 +231,25 @@ mod tests {
         for (code, message, expected) in [
             (413, "Request entity too large: limit is 3145728", true),
             (500, "etcdserver: request is too large", true),
-            (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2097347 vs. 2097152)", true),
-            (500, "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (2097347 vs. 2097152)", true),
+            (
+                500,
+                "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2097347 vs. 2097152)",
+                true,
+            ),
+            (
+                500,
+                "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (2097347 vs. 2097152)",
+                true,
+            ),
             (500, "etcdserver: request timed out", false),
             (422, "metadata.annotations: Too long: may not be more than 262144 bytes", false),
         ] {
             let status: Status =
-                serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "x"})).unwrap();
-            let error = Error::api("repair NetworkPolicy developerspace-isolation in orchid-lab")(kube::Error::Api(Box::new(status)));
+                serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "x"}))
+                    .unwrap();
+            let error = Error::api("repair NetworkPolicy developerspace-isolation in orchid-lab")(kube::Error::Api(
+                Box::new(status),
+            ));
             assert_eq!(error.is_too_large(), expected, "{code} {message}");
         }
     }
@@ -246,7 +277,9 @@ mod tests {
             at += error(500, None).retry_after(failures);
             attempts.push(at);
         }
-        let in_minute = |begin: Duration| attempts.iter().filter(|at| (begin..begin + Duration::from_secs(60)).contains(*at)).count();
+        let in_minute = |begin: Duration| {
+            attempts.iter().filter(|at| (begin..begin + Duration::from_secs(60)).contains(*at)).count()
+        };
         let a_minute: Vec<usize> = (0..5).map(|minute| in_minute(Duration::from_secs(60 * minute))).collect();
         assert_eq!(a_minute, [4, 2, 2, 2, 2]);
     }
@@ -254,11 +287,14 @@ mod tests {
     #[test]
     fn a_sentence_has_an_end() {
         assert_eq!(error(422, None).sentence(), "failed to create ResourceQuota developerspace in alice-payments: no");
-        let long: Status =
-            serde_json::from_value(json!({"status": "Failure", "code": 500, "message": "ü".repeat(50_000), "reason": "x"})).unwrap();
+        let long: Status = serde_json::from_value(
+            json!({"status": "Failure", "code": 500, "message": "ü".repeat(50_000), "reason": "x"}),
+        )
+        .unwrap();
         let sentence = Error::status("alice-payments")(kube::Error::Api(Box::new(long))).sentence();
         assert!(
-            sentence.len() <= MAX_SENTENCE_BYTES && sentence.starts_with("failed to write the status of DeveloperSpace alice-payments: ü")
+            sentence.len() <= MAX_SENTENCE_BYTES
+                && sentence.starts_with("failed to write the status of DeveloperSpace alice-payments: ü")
         );
     }
 
@@ -276,7 +312,10 @@ mod tests {
     #[test]
     fn an_end_that_loses_every_race_is_tried_every_second() {
         let overtaken = Error::Overtaken { name: "orchid-lab".into(), times: 50 };
-        assert_eq!((overtaken.class(), overtaken.is_lost_race(), error(409, None).is_lost_race()), (Class::Conflict, false, true));
+        assert_eq!(
+            (overtaken.class(), overtaken.is_lost_race(), error(409, None).is_lost_race()),
+            (Class::Conflict, false, true)
+        );
         assert!([0, 1, 10, 1_000].iter().all(|failures| overtaken.retry_after(*failures) == RETRY_DELAYS[0]));
         assert_eq!(
             overtaken.sentence(),

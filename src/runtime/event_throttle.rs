@@ -1,5 +1,5 @@
-//! Limits Events to one in a minute for each reason and object. Further Events are held until the minute is over: then the last one is published,
-//! with the number of occurrences.
+//! Limits Events to one in a minute for each reason and object. Further Events are held until the minute is over: then
+//! the last one is published, with the number of occurrences.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -27,7 +27,8 @@ impl<T> Default for Throttle<T> {
 }
 
 impl<T> Throttle<T> {
-    /// Returns the Event if it may be published at once, and the number of its occurrences. Otherwise the Event is held.
+    /// Returns the Event if it may be published at once, and the number of its occurrences. Otherwise the Event is
+    /// held.
     pub(crate) fn pass(&mut self, reason: u64, event: T, now: Instant) -> Option<(T, i32)> {
         match self.by_reason.get_mut(&reason) {
             Some(window) if now.duration_since(window.since) < MIN_REPEAT_INTERVAL => {
@@ -75,7 +76,11 @@ mod tests {
         assert_eq!(throttle.due(at(60)), [("third", 2)]);
         assert_eq!(throttle.pass(1, "fourth", at(61)), None, "an Event at the end of a minute begins one");
         assert_eq!(throttle.due(at(120)), [("fourth", 1)]);
-        assert_eq!((throttle.due(at(180)), throttle.by_reason.len()), (vec![], 0), "nothing is remembered of those that are quiet");
+        assert_eq!(
+            (throttle.due(at(180)), throttle.by_reason.len()),
+            (vec![], 0),
+            "nothing is remembered of those that are quiet"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Kubernetes Events (events.k8s.io/v1): one POST for each transition, and at most one in a minute for each reason about one object, see
-//! [`super::event_throttle`].
+//! Kubernetes Events (events.k8s.io/v1): one POST for each transition, and at most one in a minute for each reason
+//! about one object, see [`super::event_throttle`].
 //!
-//! Events about a space are created in `default`, the only namespace that the API server accepts for a cluster-scoped object.
+//! Events about a space are created in `default`, the only namespace that the API server accepts for a cluster-scoped
+//! object.
 
 use std::{
     pin::pin,
@@ -39,7 +40,8 @@ use crate::{
     lock::IgnorePoison,
 };
 
-/// The longest note that the API server accepts, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
+/// The longest note that the API server accepts, see `NoteLengthLimit` in
+/// `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
 const MAX_NOTE_BYTES: usize = 1_024;
 
 /// The number of Events that may wait to be written. Further Events are lost, which is logged.
@@ -78,10 +80,16 @@ struct Queued {
     times: i32,
 }
 
-/// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
+/// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events
+/// until the recorder is dropped.
 ///
-/// Each Event takes an idle worker slot of `slots`. Expiry warnings do not wait for a slot: they would be written after the expiry.
-pub fn recorder(client: Client, slots: WorkerSlots, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
+/// Each Event takes an idle worker slot of `slots`. Expiry warnings do not wait for a slot: they would be written after
+/// the expiry.
+pub fn recorder(
+    client: Client,
+    slots: WorkerSlots,
+    instance: &str,
+) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(QUEUE_CAPACITY);
     let (warnings, urgent) = mpsc::channel(QUEUE_CAPACITY);
     let pending = watch::Sender::new(0_usize);
@@ -129,8 +137,15 @@ fn is_urgent(note: &Note) -> bool {
 }
 
 impl Recorder {
-    /// Publishes `notes` about `space`. Notes that are meant for the users of its namespace are published in that namespace too.
-    pub(crate) fn publish(&self, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: Vec<Note>, now: DateTime<Utc>) {
+    /// Publishes `notes` about `space`. Notes that are meant for the users of its namespace are published in that
+    /// namespace too.
+    pub(crate) fn publish(
+        &self,
+        space: &DeveloperSpace,
+        namespace: Option<&NamespaceRef>,
+        notes: Vec<Note>,
+        now: DateTime<Utc>,
+    ) {
         for note in notes {
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
                 let regarding = ObjectReference {
@@ -232,7 +247,9 @@ impl Writer {
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
-        if let Err(error) = Api::<Event>::namespaced(self.client.clone(), &namespace).create(&post_params(), &event).await {
+        if let Err(error) =
+            Api::<Event>::namespaced(self.client.clone(), &namespace).create(&post_params(), &event).await
+        {
             tracing::warn!(namespace, reason = note.reason, %error, "failed to write an Event");
         }
     }
@@ -343,7 +360,9 @@ mod tests {
                 let body = request.into_body().collect_bytes().await.expect("it is in memory");
                 let event: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
                 series.push(event["series"]["count"].as_i64());
-                send.send_response(http::Response::builder().status(201).body(Body::from(body)).expect("it is a response"));
+                send.send_response(
+                    http::Response::builder().status(201).body(Body::from(body)).expect("it is a response"),
+                );
             }
             series
         };

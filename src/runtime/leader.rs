@@ -1,7 +1,8 @@
 //! Leader election by Lease (coordination.k8s.io/v1).
 //!
-//! A lease does not fence writes: every write of the operator is also safe without it. It prevents replicas from doing the same work twice.
-//! As in client-go, the lease of another holder has expired when its record has not changed for its duration, by the local monotonic clock.
+//! A lease does not fence writes: every write of the operator is also safe without it. It prevents replicas from doing
+//! the same work twice. As in client-go, the lease of another holder has expired when its record has not changed for
+//! its duration, by the local monotonic clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,8 +59,9 @@ impl Elector {
         }
     }
 
-    /// Renews the lease, which was last renewed at `renewed`. Returns when this candidate must stop writing: at most ten seconds after the last
-    /// successful renewal was requested, since other candidates count from the time at which it was stored.
+    /// Renews the lease, which was last renewed at `renewed`. Returns when this candidate must stop writing: at most
+    /// ten seconds after the last successful renewal was requested, since other candidates count from the time at which
+    /// it was stored.
     pub(crate) async fn hold(&self, mut renewed: Instant) {
         loop {
             tokio::time::sleep(RENEW_INTERVAL).await;
@@ -95,7 +97,9 @@ impl Elector {
     /// Returns true if this candidate no longer holds the lease, and false if the lease changed during the write.
     async fn try_release(&self) -> Result<bool, Error> {
         let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
-        let Some(mut lease) = found.filter(|lease| holder(lease).as_deref() == Some(&self.identity)) else { return Ok(true) };
+        let Some(mut lease) = found.filter(|lease| holder(lease).as_deref() == Some(&self.identity)) else {
+            return Ok(true);
+        };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
         }
@@ -105,8 +109,10 @@ impl Elector {
     async fn try_take(&self, observed: &mut ObservedLease) -> Result<bool, Error> {
         let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
         let Some(lease) = found else {
-            let lease =
-                Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: Some(self.spec(None)) };
+            let lease = Lease {
+                metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
+                spec: Some(self.spec(None)),
+            };
             return is_written(self.leases.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone();
@@ -118,8 +124,8 @@ impl Elector {
         if free || runs_out { self.write(lease).await } else { Ok(false) }
     }
 
-    /// Renews the lease; returns false if another candidate holds it. After a conflict the lease is read again: the other write may be a renewal of
-    /// this candidate that was given up and stored nevertheless.
+    /// Renews the lease; returns false if another candidate holds it. After a conflict the lease is read again: the
+    /// other write may be a renewal of this candidate that was given up and stored nevertheless.
     async fn renew(&self) -> Result<bool, Error> {
         loop {
             let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
@@ -159,7 +165,11 @@ fn holder(lease: &Lease) -> Option<String> {
 }
 
 fn length(lease: &Lease) -> Duration {
-    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok());
     seconds.map_or(LEASE_DURATION, Duration::from_secs)
 }
 
@@ -186,7 +196,11 @@ mod tests {
         json!({"metadata": {"name": LEASE, "resourceVersion": version}, "spec": {"holderIdentity": holder}})
     }
 
-    async fn answer(server: &mut Handle<Request<Body>, Response<Body>>, method: Method, (code, body): (u16, Value)) -> Value {
+    async fn answer(
+        server: &mut Handle<Request<Body>, Response<Body>>,
+        method: Method,
+        (code, body): (u16, Value),
+    ) -> Value {
         let (request, send) = server.next_request().await.unwrap();
         assert_eq!(request.method(), method);
         let sent = request.into_body().collect_bytes().await.unwrap();
@@ -197,7 +211,8 @@ mod tests {
     #[tokio::test]
     async fn a_renewal_that_was_on_its_way_does_not_keep_the_lease() {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let elector = Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
+        let elector =
+            Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
         let serving = async {
             answer(&mut server, Method::GET, (200, lease("5", Some("pod-b")))).await;
             let refused = json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409, "message": "it was modified"});
@@ -260,7 +275,8 @@ mod tests {
     #[tokio::test]
     async fn a_lease_that_somebody_took_is_left_alone() {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let elector = Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
+        let elector =
+            Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
         tokio::join!(elector.release(), answer(&mut server, Method::GET, (200, lease("5", Some("pod-a")))));
     }
 }

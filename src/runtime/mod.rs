@@ -1,4 +1,5 @@
-//! The parts that every long-running command needs: leader election, Events, worker slots, tasks, the check of its own permissions, and the watchdog.
+//! The parts that every long-running command needs: leader election, Events, worker slots, tasks, the check of its own
+//! permissions, and the watchdog.
 //!
 //! Owns no decision about spaces. Imports neither the controller nor the cache.
 

@@ -1,5 +1,5 @@
-//! Checks at the start that the operator has the permissions that it needs: a permission that the manifests lack is reported at once and by name,
-//! not by hundreds of spaces that fail one by one.
+//! Checks at the start that the operator has the permissions that it needs: a permission that the manifests lack is
+//! reported at once and by name, not by hundreds of spaces that fail one by one.
 //!
 //! The permission to `bind` is not checked here: it depends on the classes, and the status of each class reports it.
 
@@ -57,13 +57,20 @@ const NEEDED: [Permission; 14] = [
     Permission { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
     Permission { name: Some(names::SPACE_CRD), ..DEFINITION },
     Permission { name: Some(names::CLASS_CRD), ..DEFINITION },
-    Permission { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
+    Permission {
+        group: "coordination.k8s.io",
+        resource: "leases",
+        verbs: &["get", "create", "update"],
+        name: None,
+        at_home: true,
+    },
 ];
 
 /// The number of permissions that are checked concurrently.
 const MAX_CONCURRENT_REVIEWS: usize = 8;
 
-/// The interval at which missing permissions are checked again: an administrator grants them, and no event reports that.
+/// The interval at which missing permissions are checked again: an administrator grants them, and no event reports
+/// that.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The permissions that the operator lacks.
@@ -71,7 +78,8 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
 pub(crate) struct MissingPermissions(Mutex<Vec<String>>);
 
 impl MissingPermissions {
-    /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about a single object.
+    /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about
+    /// a single object.
     pub(crate) fn list(&self) -> Vec<String> {
         self.0.lock().ignore_poison().clone()
     }
@@ -98,7 +106,8 @@ pub(crate) struct PermissionCheck {
 }
 
 impl PermissionCheck {
-    /// Checks all permissions until none is missing. Missing permissions are reported in `known`, in the log and in an Event about the Deployment.
+    /// Checks all permissions until none is missing. Missing permissions are reported in `known`, in the log and in an
+    /// Event about the Deployment.
     pub(crate) async fn run(self, known: Arc<MissingPermissions>) {
         loop {
             match missing(&self.client, &self.home).await {
@@ -112,7 +121,10 @@ impl PermissionCheck {
                         return;
                     }
                 }
-                Err(error) => tracing::warn!(error = error.sentence(), "failed to check the permissions of the operator; retrying"),
+                Err(error) => tracing::warn!(
+                    error = error.sentence(),
+                    "failed to check the permissions of the operator; retrying"
+                ),
             }
             tokio::time::sleep(RECHECK_INTERVAL).await;
         }
@@ -134,7 +146,11 @@ impl PermissionCheck {
             namespace: Some(self.home.clone()),
             ..ObjectReference::default()
         };
-        self.recorder.record(regarding, Note { warning, reason: reason.into(), message, in_namespace: false }, self.clock.now());
+        self.recorder.record(
+            regarding,
+            Note { warning, reason: reason.into(), message, in_namespace: false },
+            self.clock.now(),
+        );
     }
 }
 

@@ -76,6 +76,10 @@ mod tests {
             writes.record("/api/v1/namespaces/fern-lab/resourcequotas/developerspace");
         }
         writes.record("/api/v1/namespaces/orchid-lab");
-        assert!(writes.wait("fern-lab").is_some() && writes.wait("orchid-lab").is_none() && writes.wait("moss-lab").is_none());
+        assert!(
+            writes.wait("fern-lab").is_some()
+                && writes.wait("orchid-lab").is_none()
+                && writes.wait("moss-lab").is_none()
+        );
     }
 }

@@ -11,7 +11,9 @@ impl RequeueSender {
     /// Returns a sender, and the stream of the requeued names.
     pub fn new() -> (Self, BoxStream<'static, String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let stream = futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|name| (name, receiver)) });
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|name| (name, receiver))
+        });
         (Self(sender), stream.boxed())
     }
 

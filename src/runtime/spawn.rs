@@ -1,5 +1,6 @@
-//! Runs work in separate tasks. kube's controller is a single task that polls all of its futures whenever one of them makes progress
-//! (`FutureHashMap` in `kube_runtime::controller`): each response and each event of a burst would wake every reconcile under way.
+//! Runs work in separate tasks. kube's controller is a single task that polls all of its futures whenever one of them
+//! makes progress (`FutureHashMap` in `kube_runtime::controller`): each response and each event of a burst would wake
+//! every reconcile under way.
 
 use std::{future::Future, panic::resume_unwind, pin::pin};
 
@@ -13,7 +14,8 @@ pub(crate) async fn spawn_scoped<T: Send + 'static>(work: impl Future<Output = T
     joined(AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))).await
 }
 
-/// Returns the items of `stream`, which is polled in a task that is aborted when the result is dropped. A panic of the task is resumed here.
+/// Returns the items of `stream`, which is polled in a task that is aborted when the result is dropped. A panic of the
+/// task is resumed here.
 pub(crate) fn spawn_stream<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let task = AbortOnDropHandle::new(tokio::spawn(async move {

@@ -1,5 +1,6 @@
-//! Monitors the work of the operator: the time since the API server answered, since each watch restarted and since a reconcile ended, and the time
-//! for which the oldest expiry has been overdue. `/livez`, `/readyz` and the metrics report this state.
+//! Monitors the work of the operator: the time since the API server answered, since each watch restarted and since a
+//! reconcile ended, and the time for which the oldest expiry has been overdue. `/livez`, `/readyz` and the metrics
+//! report this state.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,7 +17,8 @@ use crate::{
     lock::IgnorePoison,
 };
 
-/// A watch restarts every 20 s. A watch that has not restarted for this time is frozen or refused, and its events are unknown.
+/// A watch restarts every 20 s. A watch that has not restarted for this time is frozen or refused, and its events are
+/// unknown.
 const WATCH_RESTART_LIMIT: Duration = Duration::from_secs(50);
 /// A reconcile has a deadline of 60 s, so that one that takes longer than this time hangs.
 const RECONCILE_DURATION_LIMIT: Duration = Duration::from_secs(120);
@@ -42,8 +44,8 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, but other work does not yield to
-    /// them, and the operator counts as working.
+    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, but
+    /// other work does not yield to them, and the operator counts as working.
     blocked: HashMap<u64, DateTime<Utc>>,
     /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
@@ -103,7 +105,8 @@ impl Watchdog {
         RunningReconcile { watchdog: self, number }
     }
 
-    /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
+    /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was
+    /// processed.
     pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
         inner.failing.remove(&space);
@@ -124,8 +127,9 @@ impl Watchdog {
         }
     }
 
-    /// Records that the API server refuses a write that the expiry of the space of that key requires, or that the expiry waits for the validation
-    /// of a class. The record stays while the next reconcile of the space runs, since the API server may refuse the write again.
+    /// Records that the API server refuses a write that the expiry of the space of that key requires, or that the
+    /// expiry waits for the validation of a class. The record stays while the next reconcile of the space runs, since
+    /// the API server may refuse the write again.
     pub(crate) fn set_blocked_expiry(&self, space: u64, expiry: DateTime<Utc>) {
         self.set_expiry(space, None);
         self.lock().blocked.insert(space, expiry);
@@ -136,7 +140,8 @@ impl Watchdog {
         self.lock().blocked.remove(&space);
     }
 
-    /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
+    /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the
+    /// next reconcile of the space.
     pub(crate) fn set_failing(&self, space: u64) {
         self.lock().failing.insert(space);
     }
@@ -144,7 +149,12 @@ impl Watchdog {
     /// Returns true if more than `some` spaces have expired.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
         let inner = self.lock();
-        inner.expiries.range(..=(now, u64::MAX)).filter(|(_, space)| !inner.blocked.contains_key(space)).nth(some).is_some()
+        inner
+            .expiries
+            .range(..=(now, u64::MAX))
+            .filter(|(_, space)| !inner.blocked.contains_key(space))
+            .nth(some)
+            .is_some()
     }
 
     /// After a list of spaces: forgets the spaces that were not in it.
@@ -160,9 +170,11 @@ impl Watchdog {
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
-        let unprocessed = inner.expiries.iter().find(|(_, space)| !inner.blocked.contains_key(space)).map(|(expiry, _)| *expiry);
+        let unprocessed =
+            inner.expiries.iter().find(|(_, space)| !inner.blocked.contains_key(space)).map(|(expiry, _)| *expiry);
         let oldest = unprocessed.into_iter().chain(inner.blocked.values().copied()).min();
-        let since = |expiry: Option<DateTime<Utc>>| expiry.and_then(|expiry| (now - expiry).to_std().ok()).unwrap_or_default();
+        let since =
+            |expiry: Option<DateTime<Utc>>| expiry.and_then(|expiry| (now - expiry).to_std().ok()).unwrap_or_default();
         Ages {
             silence: inner.heard.unwrap_or(self.started).elapsed(),
             heard: inner.heard.is_some(),
@@ -193,8 +205,9 @@ impl Ages {
         }
     }
 
-    /// Checks that the operator does its work. The error names the work that is not done. Another pod of the operator would not process an expiry that
-    /// the API server refuses either, and one space must not make the operator unready.
+    /// Checks that the operator does its work. The error names the work that is not done. Another pod of the operator
+    /// would not process an expiry that the API server refuses either, and one space must not make the operator
+    /// unready.
     pub(crate) fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
@@ -256,7 +269,11 @@ mod tests {
         dog.set_expiry(2, Some(at(200)));
         assert_eq!(dog.ages(at(120)).overdue, Duration::from_secs(20));
         dog.retain(&[2].into());
-        assert_eq!(dog.ages(at(300)).overdue, Duration::from_secs(100), "a space that was not listed is not waited for");
+        assert_eq!(
+            dog.ages(at(300)).overdue,
+            Duration::from_secs(100),
+            "a space that was not listed is not waited for"
+        );
         dog.set_expiry(2, None);
         dog.set_expiry(2, None);
         assert_eq!(dog.ages(at(120)).overdue, Duration::ZERO);
@@ -268,7 +285,10 @@ mod tests {
         dog.record_response(None);
         let is_blocked = || {
             let ages = dog.ages(at(170));
-            assert_eq!((ages.overdue, ages.unprocessed, ages.working()), (Duration::from_secs(70), Duration::ZERO, Ok(())));
+            assert_eq!(
+                (ages.overdue, ages.unprocessed, ages.working()),
+                (Duration::from_secs(70), Duration::ZERO, Ok(()))
+            );
             assert!(!dog.is_behind(at(170), 0));
         };
         dog.set_expiry(1, Some(at(100)));
@@ -278,7 +298,11 @@ mod tests {
         dog.set_expiry(1, Some(at(100)));
         is_blocked();
         dog.clear_blocked_expiry(1);
-        assert_eq!(dog.ages(at(170)).unprocessed, Duration::from_secs(70), "an expiry that is not processed although no write was blocked");
+        assert_eq!(
+            dog.ages(at(170)).unprocessed,
+            Duration::from_secs(70),
+            "an expiry that is not processed although no write was blocked"
+        );
         dog.set_blocked_expiry(1, at(100));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
@@ -308,7 +332,11 @@ mod tests {
             (Ages { heard: false, ..fine.clone() }, true, "not answered yet"),
             (Ages { silence: seconds(55), ..fine.clone() }, true, "not answered for 55 s"),
             (Ages { silence: seconds(601), ..fine.clone() }, false, "not answered for 601 s"),
-            (Ages { oldest_watch: Some(("/api/v1/namespaces".into(), seconds(55))), ..fine.clone() }, true, "/api/v1/namespaces"),
+            (
+                Ages { oldest_watch: Some(("/api/v1/namespaces".into(), seconds(55))), ..fine.clone() },
+                true,
+                "/api/v1/namespaces",
+            ),
             (Ages { oldest_reconcile: Some(seconds(121)), ..fine.clone() }, false, "running for 121 s"),
             (Ages { unprocessed: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
         ] {

@@ -10,14 +10,15 @@ use tokio::{
 /// A reconcile that runs longer releases its worker slot: a few calls that hang must not block all other reconciles.
 const SLOT_HOLD_LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest time for which work yields to other work, so that nothing waits indefinitely on a cluster that is never idle.
+/// The longest time for which work yields to other work, so that nothing waits indefinitely on a cluster that is never
+/// idle.
 pub(crate) const LOW_PRIORITY_MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// The interval at which work that yields checks for a free worker slot.
 const IDLE_SLOT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One in this number of worker slots is for work that has yielded for [`LOW_PRIORITY_MAX_WAIT`], so that it does not occupy half of the slots of the
-/// work that it yielded to.
+/// One in this number of worker slots is for work that has yielded for [`LOW_PRIORITY_MAX_WAIT`], so that it does not
+/// occupy half of the slots of the work that it yielded to.
 const LOW_PRIORITY_DIVISOR: usize = 4;
 
 /// One in this number of worker slots is for spaces that fail repeatedly, regardless of the duration of their calls.
@@ -62,7 +63,8 @@ impl WorkerSlots {
         work.await
     }
 
-    /// Runs `work` once a worker slot is idle, or, after five minutes, in one of the few slots for work that has waited that long.
+    /// Runs `work` once a worker slot is idle, or, after five minutes, in one of the few slots for work that has waited
+    /// that long.
     pub(crate) async fn run_low_priority<T>(&self, work: impl Future<Output = T>) -> T {
         let requested = Instant::now();
         // A free slot means that no other work waits: the semaphore passes a released slot on to the next waiting work.

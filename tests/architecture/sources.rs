@@ -44,7 +44,10 @@ impl Source {
 
     /// Returns `path:line: text` for each line for which `offends` returns true.
     pub(crate) fn find(&self, offends: impl Fn(&str) -> bool) -> Vec<String> {
-        self.lines().filter(|(_, line)| offends(line)).map(|(at, line)| format!("{}:{at}: {}", self.path, line.trim())).collect()
+        self.lines()
+            .filter(|(_, line)| offends(line))
+            .map(|(at, line)| format!("{}:{at}: {}", self.path, line.trim()))
+            .collect()
     }
 
     /// The paths within the crate that this file imports or names. `modules` are all modules of the crate.
@@ -79,7 +82,12 @@ pub(crate) fn sources() -> Vec<Source> {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let (below, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
         folders.extend(below);
-        found.extend(files.iter().filter(|file| file.extension().is_some_and(|end| end == "rs")).map(|file| Source::read(root, file)));
+        found.extend(
+            files
+                .iter()
+                .filter(|file| file.extension().is_some_and(|end| end == "rs"))
+                .map(|file| Source::read(root, file)),
+        );
     }
     assert!(found.len() > 30, "src/ was not found");
     let of_tests: BTreeSet<Vec<String>> = found.iter().flat_map(test_modules).collect();
@@ -122,7 +130,9 @@ fn module_of(path: &str) -> Vec<String> {
 /// The text after `use`, if the line begins such a statement.
 fn use_tree(line: &str) -> Option<&str> {
     let line = line.trim_start();
-    let line = line.strip_prefix("pub").map_or(line, |rest| rest.trim_start_matches("(crate)").trim_start_matches("(super)").trim_start());
+    let line = line
+        .strip_prefix("pub")
+        .map_or(line, |rest| rest.trim_start_matches("(crate)").trim_start_matches("(super)").trim_start());
     let tree = line.strip_prefix("use ")?;
     let is_path = |char: char| char.is_ascii_alphanumeric() || "_:*{}, ;".contains(char);
     tree.chars().all(is_path).then_some(tree)
@@ -154,7 +164,11 @@ fn expand(prefix: &[String], tree: &str, found: &mut Vec<Vec<String>>) {
 }
 
 fn segments(path: &str) -> Vec<String> {
-    path.split("::").map(str::trim).filter(|segment| !segment.is_empty() && *segment != "self").map(str::to_owned).collect()
+    path.split("::")
+        .map(str::trim)
+        .filter(|segment| !segment.is_empty() && *segment != "self")
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The paths in code that begin with the crate or with a parent module.

@@ -9,7 +9,11 @@ mod server;
 #[test]
 fn transcripts() {
     // Help texts are as wide as the terminal, and show values of environment variables.
-    trycmd::TestCases::new().env("COLUMNS", "100").env("POD_NAME", "").env("POD_NAMESPACE", "").case("tests/cmd/*.trycmd");
+    trycmd::TestCases::new()
+        .env("COLUMNS", "100")
+        .env("POD_NAME", "")
+        .env("POD_NAMESPACE", "")
+        .case("tests/cmd/*.trycmd");
 }
 
 /// Output that requires a cluster: every table.

@@ -1,5 +1,5 @@
-//! An API server with a fixed state: it serves the objects of `tests/fixtures/cluster.yaml`, and its clock does not advance, so that every age in a
-//! transcript is the same in each run.
+//! An API server with a fixed state: it serves the objects of `tests/fixtures/cluster.yaml`, and its clock does not
+//! advance, so that every age in a transcript is the same in each run.
 
 use std::{fs, io::Write as _, sync::Arc, sync::mpsc, thread};
 
@@ -49,7 +49,8 @@ pub(crate) fn start() -> NamedTempFile {
 
 async fn answer(State(objects): State<Arc<Vec<Value>>>, request: Request<axum::body::Body>) -> impl IntoResponse {
     let (method, uri) = (request.method(), request.uri());
-    let is_owner = request.headers().get(header::AUTHORIZATION).is_some_and(|value| value == format!("Bearer {OWNER}").as_str());
+    let is_owner =
+        request.headers().get(header::AUTHORIZATION).is_some_and(|value| value == format!("Bearer {OWNER}").as_str());
     let (code, body) = match (method, uri.path()) {
         (&Method::GET, "/version") => (
             StatusCode::OK,
@@ -63,15 +64,21 @@ async fn answer(State(objects): State<Arc<Vec<Value>>>, request: Request<axum::b
                 json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}, "status": {"userInfo": user}}),
             )
         }
-        (&Method::GET, path @ ("/apis/developerspace.dev/v1alpha1/developerspaces" | "/apis/developerspace.dev/v1alpha1/spaceclasses"))
-            if is_owner =>
-        {
+        (
+            &Method::GET,
+            path @ ("/apis/developerspace.dev/v1alpha1/developerspaces"
+            | "/apis/developerspace.dev/v1alpha1/spaceclasses"),
+        ) if is_owner => {
             let plural = path.rsplit('/').next().unwrap_or_default();
-            let message = format!("{plural}.developerspace.dev is forbidden: User \"nadia@example.com\" cannot list resource \"{plural}\"");
+            let message = format!(
+                "{plural}.developerspace.dev is forbidden: User \"nadia@example.com\" cannot list resource \"{plural}\""
+            );
             refused(StatusCode::FORBIDDEN, "Forbidden", &message)
         }
         (&Method::GET, path) => read(&objects, path, uri.query().unwrap_or_default()),
-        (_, path) => refused(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &format!("nothing is changed here: {path}")),
+        (_, path) => {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &format!("nothing is changed here: {path}"))
+        }
     };
     (code, [(header::CONTENT_TYPE, "application/json"), (header::DATE, NOW)], body.to_string())
 }
@@ -113,7 +120,8 @@ fn read(objects: &[Value], path: &str, query: &str) -> (StatusCode, Value) {
         }
         Some(name) => {
             let missing = || {
-                let (code, mut status) = refused(StatusCode::NOT_FOUND, "NotFound", &format!("{plural} {name:?} not found"));
+                let (code, mut status) =
+                    refused(StatusCode::NOT_FOUND, "NotFound", &format!("{plural} {name:?} not found"));
                 status["details"] = json!({"kind": plural, "name": name});
                 (code, status)
             };
@@ -137,9 +145,12 @@ fn kind_of(plural: &str) -> &'static str {
         "Job",
         "Event",
     ];
-    let plural_of = |kind: &str| if kind.ends_with('s') { format!("{kind}es") } else { format!("{kind}s") }.to_lowercase();
+    let plural_of =
+        |kind: &str| if kind.ends_with('s') { format!("{kind}es") } else { format!("{kind}s") }.to_lowercase();
     let found = kinds.into_iter().find(|kind| plural_of(kind) == plural);
-    found.or_else(|| (plural == "networkpolicies").then_some("NetworkPolicy")).unwrap_or_else(|| panic!("nobody is to ask for {plural}"))
+    found
+        .or_else(|| (plural == "networkpolicies").then_some("NetworkPolicy"))
+        .unwrap_or_else(|| panic!("nobody is to ask for {plural}"))
 }
 
 /// Returns the JSON pointers and the values of a field selector, which requests for Events have.

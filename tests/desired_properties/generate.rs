@@ -16,7 +16,9 @@ const ROLES: [&str; 3] = ["admin", "edit", "view"];
 
 /// A class that is accepted.
 pub(crate) fn class() -> impl Strategy<Value = SpaceClassSpec> {
-    let keys = select(&["requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods", "count/deployments.apps"][..]);
+    let keys = select(
+        &["requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods", "count/deployments.apps"][..],
+    );
     let hard = btree_map(keys, 40_u32..60, 0..6);
     let selectors = vec(select(&["ingress-nginx", "monitoring"][..]), 0..2);
     let levels = option::of(select(&["privileged", "baseline", "restricted"][..]));
@@ -24,19 +26,24 @@ pub(crate) fn class() -> impl Strategy<Value = SpaceClassSpec> {
     let network = prop_oneof![
         Just(json!({"isolation": "None"})),
         selectors.prop_map(|names| {
-            let allow: Vec<_> = names.iter().map(|name| json!({"matchLabels": {"kubernetes.io/metadata.name": name}})).collect();
+            let allow: Vec<_> =
+                names.iter().map(|name| json!({"matchLabels": {"kubernetes.io/metadata.name": name}})).collect();
             json!({"isolation": "Namespace", "allowFromNamespaces": allow})
         }),
     ];
-    (hard, network, levels, labels, select(&ROLES[..]), lifetime()).prop_map(|(hard, network, level, labels, owner, lifetime)| {
-        let hard: Map<String, Value> = hard.into_iter().map(|(key, units)| (key.into(), json!(quantity(key, units)))).collect();
-        let roles: Vec<_> = ROLES.iter().map(|name| json!({"name": name, "clusterRole": format!("space-{name}")})).collect();
-        read(json!({
-            "ownerRole": owner, "roles": roles, "quota": {"hard": hard}, "network": network, "lifetime": lifetime,
-            "podSecurity": level.map(|level| json!({"enforce": level})),
-            "metadata": {"labels": labels, "allowedKeys": ["example.com/*", "team*"]},
-        }))
-    })
+    (hard, network, levels, labels, select(&ROLES[..]), lifetime()).prop_map(
+        |(hard, network, level, labels, owner, lifetime)| {
+            let hard: Map<String, Value> =
+                hard.into_iter().map(|(key, units)| (key.into(), json!(quantity(key, units)))).collect();
+            let roles: Vec<_> =
+                ROLES.iter().map(|name| json!({"name": name, "clusterRole": format!("space-{name}")})).collect();
+            read(json!({
+                "ownerRole": owner, "roles": roles, "quota": {"hard": hard}, "network": network, "lifetime": lifetime,
+                "podSecurity": level.map(|level| json!({"enforce": level})),
+                "metadata": {"labels": labels, "allowedKeys": ["example.com/*", "team*"]},
+            }))
+        },
+    )
 }
 
 fn lifetime() -> impl Strategy<Value = Value> {
@@ -118,7 +125,10 @@ pub(crate) fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
 
 /// A space that can be decoded and has nonsensical values.
 pub(crate) fn wild_space() -> impl Strategy<Value = DeveloperSpace> {
-    let end = prop_oneof![wild_text().prop_map(|text| json!({"ttl": text})), wild_time().prop_map(|at| json!({"expiresAt": at}))];
+    let end = prop_oneof![
+        wild_text().prop_map(|text| json!({"ttl": text})),
+        wild_time().prop_map(|at| json!({"expiresAt": at}))
+    ];
     (wild_list(), vec(wild_item(), 0..3), end, option::of(wild_time()), wild_status(), wild_text()).prop_map(
         |(quota, items, end, renewed, status, text)| {
             let mut spec = json!({
@@ -155,7 +165,8 @@ fn wild_status() -> impl Strategy<Value = Value> {
 
 fn wild_list() -> impl Strategy<Value = BTreeMap<String, Value>> {
     let key = prop_oneof![
-        select(&["cpu", "requests.cpu", "limits.memory", "pods", "count/pods", "hugepages-"][..]).prop_map(str::to_owned),
+        select(&["cpu", "requests.cpu", "limits.memory", "pods", "count/pods", "hugepages-"][..])
+            .prop_map(str::to_owned),
         "\\PC{0,12}",
     ];
     let value = prop_oneof![
@@ -187,7 +198,8 @@ fn wild_time() -> impl Strategy<Value = String> {
             ][..]
         )
         .prop_map(str::to_owned),
-        (1970_u32..2100, 1_u32..13, 0_u32..60).prop_map(|(year, month, second)| format!("{year}-{month:02}-01T00:00:{second:02}Z")),
+        (1970_u32..2100, 1_u32..13, 0_u32..60)
+            .prop_map(|(year, month, second)| format!("{year}-{month:02}-01T00:00:{second:02}Z")),
     ]
 }
 

@@ -41,12 +41,24 @@ fn wanted(space: &DeveloperSpace, class: &SpaceClassSpec) -> Desired {
 
 fn drift() -> impl Strategy<Value = Drift> {
     select(
-        &[Drift::Delete, Drift::StripOurLabels, Drift::StripAllLabels, Drift::AddTheirs, Drift::EmptyTheSpec, Drift::TakeOverTheRole][..],
+        &[
+            Drift::Delete,
+            Drift::StripOurLabels,
+            Drift::StripAllLabels,
+            Drift::AddTheirs,
+            Drift::EmptyTheSpec,
+            Drift::TakeOverTheRole,
+        ][..],
     )
 }
 
 /// Returns the space after a reconcile at the time `now`; `rules` is `None` if the operator does not know the class.
-fn reconciled(space: &DeveloperSpace, rules: Option<&LifetimeRules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
+fn reconciled(
+    space: &DeveloperSpace,
+    rules: Option<&LifetimeRules>,
+    now: DateTime<Utc>,
+    sealed: bool,
+) -> DeveloperSpace {
     let outlook = outlook(&lifetime_inputs(space, rules, rules.is_some(), now), now);
     let namespace = Some(NamespaceRef { name: "alice".into(), uid: "ns-1".into() });
     let verdict = Readiness::new(if sealed { Reason::Expired } else { Reason::Provisioned }, "");
@@ -77,7 +89,8 @@ proptest! {
         prop_assert!(server.theirs_stay());
     }
 
-    /// For any change of the space and the class, and any drift in between: one reconcile corrects everything, and the next one writes nothing.
+    /// For any change of the space and the class, and any drift in between: one reconcile corrects everything, and the
+    /// next one writes nothing.
     #[test]
     fn one_reconcile_restores_any_drift(lives in vec((space(), class(), vec((0_usize..9, drift()), 0..4)), 1..5)) {
         let mut server = Server::new();
@@ -136,7 +149,8 @@ proptest! {
         }
     }
 
-    /// At any time: only a sealed space loses its namespace, only a space that is due is sealed, and only the space's own namespace is deleted.
+    /// At any time: only a sealed space loses its namespace, only a space that is due is sealed, and only the space's
+    /// own namespace is deleted.
     #[test]
     fn only_namespaces_that_are_due_and_owned_are_deleted(
         space in space(), class in class(), second in 1000_i64..60_000, last in 1000_i64..60_000,

@@ -1,4 +1,5 @@
-//! A namespace on an in-memory API server, which carries out the changes from `diff` and rewrites quantities as the real API server does.
+//! A namespace on an in-memory API server, which carries out the changes from `diff` and rewrites quantities as the
+//! real API server does.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +38,7 @@ pub(crate) enum Drift {
 impl Server {
     /// An empty namespace that already has labels and annotations of other clients.
     pub(crate) fn new() -> Self {
-        let metadata =
-            json!({"uid": "ns-1", "labels": {"theirs": "x", "kubernetes.io/metadata.name": "alice"}, "annotations": {"theirs": "x"}});
+        let metadata = json!({"uid": "ns-1", "labels": {"theirs": "x", "kubernetes.io/metadata.name": "alice"}, "annotations": {"theirs": "x"}});
         Self { namespace: metadata, owned: BTreeSet::new(), children: Vec::new(), last_uid: 0 }
     }
 
@@ -76,7 +76,8 @@ impl Server {
         writes
     }
 
-    /// The namespace and the children, without the UIDs of the children, which differ between two objects with the same content.
+    /// The namespace and the children, without the UIDs of the children, which differ between two objects with the same
+    /// content.
     pub(crate) fn state(&self) -> Value {
         let mut children: Vec<Value> = self.children.iter().map(|(_, object)| object.clone()).collect();
         for object in &mut children {
@@ -101,9 +102,13 @@ impl Server {
                 object["metadata"]["labels"]["theirs"] = json!("x");
                 object["metadata"]["annotations"] = json!({"theirs": "x"});
             }
-            Drift::EmptyTheSpec if *kind == ChildKind::Binding => drop(object.as_object_mut().unwrap().remove("subjects")),
+            Drift::EmptyTheSpec if *kind == ChildKind::Binding => {
+                drop(object.as_object_mut().unwrap().remove("subjects"));
+            }
             Drift::EmptyTheSpec if *kind == ChildKind::Limits => object["spec"] = json!({"limits": []}),
-            Drift::EmptyTheSpec => object["spec"] = json!({"podSelector": {}, "policyTypes": [], "hard": {"pods": "1"}}),
+            Drift::EmptyTheSpec => {
+                object["spec"] = json!({"podSelector": {}, "policyTypes": [], "hard": {"pods": "1"}});
+            }
             Drift::TakeOverTheRole if *kind == ChildKind::Binding => object["roleRef"]["name"] = json!("cluster-admin"),
             Drift::TakeOverTheRole => {}
         }
@@ -124,7 +129,8 @@ impl Server {
             fields[format!("f:{section}")][format!("f:{key}")] = json!({});
         }
         let mut metadata = self.namespace.clone();
-        metadata["managedFields"] = json!([{"manager": names::FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:metadata": fields}}]);
+        metadata["managedFields"] =
+            json!([{"manager": names::FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:metadata": fields}}]);
         serde_json::from_value(metadata).unwrap()
     }
 
@@ -169,7 +175,13 @@ impl Server {
     }
 
     fn create(&mut self, child: &Child) {
-        assert!(!self.children.iter().any(|(kind, object)| *kind == child.kind() && object["metadata"]["name"] == child.name()), "409");
+        assert!(
+            !self
+                .children
+                .iter()
+                .any(|(kind, object)| *kind == child.kind() && object["metadata"]["name"] == child.name()),
+            "409"
+        );
         self.last_uid += 1;
         let mut object = stored(child);
         object["metadata"]["uid"] = json!(format!("uid-{}", self.last_uid));

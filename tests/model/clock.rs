@@ -24,7 +24,8 @@ pub(crate) const fn is_whole(moment: Moment) -> bool {
     moment.is_multiple_of(2)
 }
 
-/// The length of a tick, in seconds. Every length is longer than `WARNING_TOLERANCE`, `CLOCK_SKEW` and the skew of creations.
+/// The length of a tick, in seconds. Every length is longer than `WARNING_TOLERANCE`, `CLOCK_SKEW` and the skew of
+/// creations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Clock(i64);
 

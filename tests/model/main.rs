@@ -1,4 +1,5 @@
-//! A complete exploration of the lifetime protocol within bounds: users, the operator, its second replica, `gc`, crashes, late and lost requests.
+//! A complete exploration of the lifetime protocol within bounds: users, the operator, its second replica, `gc`,
+//! crashes, late and lost requests.
 //!
 //! `docs/reliability/model.md` describes the scope of the model, its limits and its findings.
 
@@ -29,7 +30,8 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use stored::Setting;
 use world::{Budget, World};
 
-const NO_ACTIONS: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, edits: 0, faults: 0 };
+const NO_ACTIONS: Budget =
+    Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, edits: 0, faults: 0 };
 
 /// A class with one warning.
 const WARNED_OF: Setting = Setting { clock: DAYS, protected: false, warns: true };
@@ -38,7 +40,8 @@ const UNWARNED: Setting = Setting { clock: MINUTES, warns: false, ..WARNED_OF };
 /// A space that is protected for as long as its class allows it.
 const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
 
-/// Two senders. Views are as old and requests as late as possible, except for the creation and the first record of namespaces.
+/// Two senders. Views are as old and requests as late as possible, except for the creation and the first record of
+/// namespaces.
 const STALE: Protocol = Protocol {
     setting: WARNED_OF,
     horizon: 5,
@@ -64,7 +67,12 @@ fn broken(protocol: Protocol) -> BTreeSet<&'static str> {
     let budget = protocol.budget;
     let named = format!("{:?}, {budget:?}, horizon {}", protocol.delay, protocol.horizon);
     let checker = protocol.checker().threads(2).spawn_bfs().join();
-    println!("{named}: {} states, {} transitions, {} deep", checker.unique_state_count(), checker.state_count(), checker.max_depth());
+    println!(
+        "{named}: {} states, {} transitions, {} deep",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth()
+    );
     let possible = if budget.renewals > 0 { &POSSIBLE[..] } else { &POSSIBLE[..2] };
     for possible in possible {
         assert!(checker.discovery(possible).is_some(), "{named}: never that {possible}");
@@ -85,9 +93,9 @@ fn finds(protocol: Protocol, expected: &'static str) {
     let named = format!("without {:?}, {:?}", protocol.without, protocol.delay);
     let finish = HasDiscoveries::AnyOf([expected].into());
     let checker = protocol.checker().threads(2).finish_when(finish).spawn_bfs().join();
-    let path = checker
-        .discovery(expected)
-        .unwrap_or_else(|| panic!("{named}: not found in {} states that {expected} breaks", checker.unique_state_count()));
+    let path = checker.discovery(expected).unwrap_or_else(|| {
+        panic!("{named}: not found in {} states that {expected} breaks", checker.unique_state_count())
+    });
     println!("{named}: after {} states", checker.unique_state_count());
     print(expected, &path);
 }
@@ -178,7 +186,11 @@ fn each_guard_is_needed() {
         (Guard::AwaitEnd, &renewal, RENEWAL_KEPT),
         (Guard::NoticeOfChange, &class_changes(UNWARNED), NEVER_EARLY),
         (Guard::NoticeOfChange, &edits(UNWARNED, 2), NEVER_EARLY),
-        (Guard::LastRenewal, &Protocol { budget: Budget { renewals: 2, ..NO_ACTIONS }, skewed: true, ..STALE }, NEVER_EARLY),
+        (
+            Guard::LastRenewal,
+            &Protocol { budget: Budget { renewals: 2, ..NO_ACTIONS }, skewed: true, ..STALE },
+            NEVER_EARLY,
+        ),
     ] {
         finds(Protocol { without: Some(guard), ..protocol.clone() }, broken);
     }

@@ -1,5 +1,5 @@
-//! The properties of the model: those that always hold, those that hold eventually, and those that some run must reach so that the others are
-//! meaningful.
+//! The properties of the model: those that always hold, those that hold eventually, and those that some run must reach
+//! so that the others are meaningful.
 
 use stateright::Property;
 
@@ -42,8 +42,9 @@ pub(crate) fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
         always(CAN_END, Protocol::can_end),
         Property::sometimes(POSSIBLE[0], Protocol::is_over),
         Property::sometimes(POSSIBLE[1], |_, world: &World| {
-            let is_early =
-                |space: Space| space.status.sealed.is_some() && space.status.expires.is_some_and(|end| world.now < clock::moment(end));
+            let is_early = |space: Space| {
+                space.status.sealed.is_some() && space.status.expires.is_some_and(|end| world.now < clock::moment(end))
+            };
             world.space.is_some_and(is_early) && world.namespace.is_some_and(|namespace| !namespace.terminating)
         }),
         Property::sometimes(POSSIBLE[2], |_, world: &World| {

@@ -22,7 +22,8 @@ pub(crate) struct Protocol {
     pub budget: Budget,
     /// True if renewals also come from clocks that are one tick behind or ahead.
     pub skewed: bool,
-    /// The maximum number of writes to the space. Without it, two views of different ages could overwrite each other's status indefinitely.
+    /// The maximum number of writes to the space. Without it, two views of different ages could overwrite each other's
+    /// status indefinitely.
     pub versions: u8,
     /// The maximum number of requests in flight: from replicas, from sweeps, and from processes that have died.
     pub senders: usize,
@@ -39,12 +40,13 @@ pub(crate) enum Delay {
     Any,
     /// As `Any`, but a namespace is created only from a current view, and its request arrives immediately.
     PromptCreation,
-    /// As `PromptCreation`. In addition, the UID of a namespace is recorded only from a current view, and no namespace is created while that write is
-    /// in flight.
+    /// As `PromptCreation`. In addition, the UID of a namespace is recorded only from a current view, and no namespace
+    /// is created while that write is in flight.
     SettledCreation,
     /// As `SettledCreation`, and a status arrives in the tick in which it was decided.
     PromptStatus,
-    /// Views are current, and time waits while the operator has work to do. The only faults are crashes and lost responses.
+    /// Views are current, and time waits while the operator has work to do. The only faults are crashes and lost
+    /// responses.
     None,
 }
 
@@ -75,7 +77,16 @@ type Situation = (Option<Space>, Option<Namespace>, Moment, Class, Setting, Opti
 impl Protocol {
     fn view(&self, world: &World, who: Who, space: Space, namespace: Option<Namespace>) -> View {
         let setting = Setting { warns: self.setting.warns && self.without != Some(Guard::Warning), ..self.setting };
-        View { who, now: world.now, space, namespace, live: world.namespace, class: world.class, setting, without: self.without }
+        View {
+            who,
+            now: world.now,
+            space,
+            namespace,
+            live: world.namespace,
+            class: world.class,
+            setting,
+            without: self.without,
+        }
     }
 
     /// Returns every request on which the controller or a sweep may decide at this moment.
@@ -93,7 +104,8 @@ impl Protocol {
                 (is_present || !self.needs_the_present(world, request)).then_some((who, request))
             }));
         }
-        let is_settling = self.delay >= Delay::SettledCreation && world.in_flight.iter().any(|request| world.records_another(request));
+        let is_settling = self.delay >= Delay::SettledCreation
+            && world.in_flight.iter().any(|request| world.records_another(request));
         decided.retain(|(_, request)| !(world.is_dead(request) || is_settling && self.is_prompt(*request)));
         decided.sort_unstable_by_key(|(who, request)| (*request, *who == Who::Gc));
         decided.dedup_by_key(|(_, request)| *request);
@@ -123,7 +135,8 @@ impl Protocol {
             }
     }
 
-    /// Advances to the next moment. The moment shortly before a tick is skipped if no version of the space ends at that tick.
+    /// Advances to the next moment. The moment shortly before a tick is skipped if no version of the space ends at that
+    /// tick.
     fn tick(&self, world: &mut World) {
         world.now += 1;
         let tick = ceil(world.now);
@@ -202,9 +215,12 @@ impl Protocol {
         if recreations > 0 && space.is_none() && is_whole(world.now) {
             turns.push(Turn::RecreateSpace);
         }
-        // If the class is missing, the recorded terms apply. Without recorded terms, the space does not end before the class exists again.
+        // If the class is missing, the recorded terms apply. Without recorded terms, the space does not end before the
+        // class exists again.
         if class_changes > 0 && space.is_some_and(|space| space.status.terms.is_some()) {
-            let classes = [Class::Tight, Class::Missing].into_iter().filter(|class| *class != world.class && world.class != Class::Missing);
+            let classes = [Class::Tight, Class::Missing]
+                .into_iter()
+                .filter(|class| *class != world.class && world.class != Class::Missing);
             turns.extend(classes.map(Turn::ChangeClass));
         }
         if world.namespace.is_some_and(|namespace| namespace.terminating) {
@@ -212,7 +228,8 @@ impl Protocol {
         }
     }
 
-    /// Delivers a request, which the API server accepts or refuses. After a successful seal, its sender deletes the namespace if the end has come.
+    /// Delivers a request, which the API server accepts or refuses. After a successful seal, its sender deletes the
+    /// namespace if the end has come.
     fn arrive(&self, world: &mut World, request: Request, heard: bool) {
         let due = |world: &World| world.space.is_some_and(|space| is_due(&space, world.class, self.setting, world.now));
         let done = world.receive(request, self.setting, due);
@@ -225,7 +242,8 @@ impl Protocol {
         }
     }
 
-    /// Returns true if, with no actions but the operator's from this state on, the space is deleted and none of its namespaces remains.
+    /// Returns true if, with no actions but the operator's from this state on, the space is deleted and none of its
+    /// namespaces remains.
     fn ends(&self, world: &World) -> bool {
         thread_local! {
             static MEMO: RefCell<HashMap<Situation, bool>> = RefCell::default();
@@ -248,7 +266,8 @@ impl Protocol {
             let Some(space) = world.space else {
                 return world.namespace.is_none_or(|left| left.made_for != uid);
             };
-            let request = world.in_flight.pop().or_else(|| self.view(&world, Who::Controller, space, world.namespace).decide());
+            let request =
+                world.in_flight.pop().or_else(|| self.view(&world, Who::Controller, space, world.namespace).decide());
             match request {
                 Some(request) => self.arrive(&mut world, request, true),
                 None if world.namespace.is_some_and(|namespace| namespace.terminating) => world.namespace_gone(),

@@ -1,4 +1,5 @@
-//! The operator's reaction to a view. The crate makes every decision; this file only calls it and turns the results into requests.
+//! The operator's reaction to a view. The crate makes every decision; this file only calls it and turns the results
+//! into requests.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -120,7 +121,8 @@ impl View {
         }
         let class = self.setting.class(self.class);
         let rules = rules_of(&space, class.as_ref());
-        let mut inputs = lifetime_inputs(&space, rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now), now);
+        let mut inputs =
+            lifetime_inputs(&space, rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now), now);
         inputs.before = inputs.before.filter(|_| self.has(Guard::NoticeOfChange));
         let seen = self.namespace.map(|namespace| self.setting.seen(&namespace));
         let own = seen.filter(|seen| ownership(&space, seen) == Ownership::Ours);
@@ -129,13 +131,15 @@ impl View {
 
     /// `reconcile::take_step` and `gc::plan`, with the crate's decisions.
     fn work_out(self) -> Option<Request> {
-        // The class goes missing only after the terms were recorded. This view is older, and so is the resourceVersion of any write based on it.
+        // The class goes missing only after the terms were recorded. This view is older, and so is the resourceVersion
+        // of any write based on it.
         if self.class == Class::Missing && self.space.status.terms.is_none() {
             return None;
         }
         let observed = self.observe();
         let now = self.setting.clock.now(self.now);
-        let step = step(&observed.space, observed.own.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), now);
+        let step =
+            step(&observed.space, observed.own.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), now);
         let expired = |working| self.expired(&observed, working);
         match step {
             Step::AwaitEnd(_) if self.has(Guard::AwaitEnd) => None,
@@ -163,7 +167,10 @@ impl View {
             _ if self.class == Class::Missing => Reason::ClassNotFound,
             _ if !accepted => Reason::InvalidSpec,
             (None, None) => {
-                return Some(Request::CreateNamespace { made_for: self.space.uid, replaces: self.space.status.namespace });
+                return Some(Request::CreateNamespace {
+                    made_for: self.space.uid,
+                    replaces: self.space.status.namespace,
+                });
             }
             (None, Some(_)) => Reason::NamespaceConflict,
             (Some(own), _) if own.terminating.is_some() => Reason::NamespaceTerminating,
@@ -188,7 +195,8 @@ impl View {
             return None;
         }
         let admitted = self.space.status.terms.is_some();
-        let report = Report { reason: Reason::Expired, working, recorded: observed.own.as_ref(), sealed: true, admitted };
+        let report =
+            Report { reason: Reason::Expired, working, recorded: observed.own.as_ref(), sealed: true, admitted };
         self.report(observed, &report)
     }
 
@@ -201,7 +209,8 @@ impl View {
     /// `finalize::finalize`: it cannot be undone, so it reads from the API server and not from the store.
     fn finalize(self, observed: &Observed) -> Option<Request> {
         let space = &observed.space;
-        let protected = is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now));
+        let protected =
+            is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now));
         if self.who == Who::Gc || (protected && !is_sealed(space)) {
             return None;
         }
@@ -226,7 +235,8 @@ impl View {
         let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
         let accepted = self.setting.is_accepted(self.class, &self.space, self.now);
         let class = class.as_ref().filter(|_| admitted);
-        let in_force = InForceStatus { terms: class.map(|class| terms(space, class, accepted)), ..InForceStatus::default() };
+        let in_force =
+            InForceStatus { terms: class.map(|class| terms(space, class, accepted)), ..InForceStatus::default() };
         let verdict = Readiness { reason, message: String::new(), working };
         let finding = StatusInputs { space, in_force, namespace, outlook, sealed, readiness: verdict };
         let status = self.setting.read_status(&next_status(&finding, self.setting.clock.now(self.now)));
@@ -243,7 +253,8 @@ impl View {
     }
 }
 
-/// Returns true if the end of a space has come according to its stored state. Once the space is sealed, this does not depend on the class.
+/// Returns true if the end of a space has come according to its stored state. Once the space is sealed, this does not
+/// depend on the class.
 pub(crate) fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
     let Status { sealed, expires, last_renewed, .. } = stored.status;
     if sealed.is_some() {
@@ -253,7 +264,8 @@ pub(crate) fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment
     }
     let (moment, space, now) = (now, setting.space(stored), setting.clock.now(now));
     let rules = rules_of(&space, setting.class(class).as_ref());
-    let outlook = outlook(&lifetime_inputs(&space, rules.as_ref(), setting.is_accepted(class, stored, moment), now), now);
+    let outlook =
+        outlook(&lifetime_inputs(&space, rules.as_ref(), setting.is_accepted(class, stored, moment), now), now);
     outlook.stage == Stage::Due && outlook.expires_at.is_some_and(|end| end <= now)
 }
 

@@ -2,8 +2,8 @@
 
 use developerspace_operator::{
     api::{
-        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, Lifetime, NamespaceRef, Notice, OwnerInForce,
-        SpaceClassSpec, Subject, SubjectKind, Terms, Warning,
+        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, Lifetime, NamespaceRef, Notice,
+        OwnerInForce, SpaceClassSpec, Subject, SubjectKind, Terms, Warning,
         conditions::{self, types},
         duration::{format_duration, parse_duration},
         time,
@@ -55,7 +55,8 @@ impl Setting {
         Some(SpaceClassSpec { lifetime: Some(lifetime), ..SpaceClassSpec::default() })
     }
 
-    /// Returns true if `class` accepts the spec of the space at the moment `now`. A renewal that is one tick ahead is refused until that tick.
+    /// Returns true if `class` accepts the spec of the space at the moment `now`. A renewal that is one tick ahead is
+    /// refused until that tick.
     pub(crate) fn is_accepted(self, class: Class, space: &Space, now: Moment) -> bool {
         let consents = class == Class::Standard || (class == Class::Tight && !space.spec.protected);
         consents && space.renewed.is_none_or(|at| at <= ceil(now))
@@ -140,7 +141,10 @@ impl Setting {
                 expires_at: at(of),
             }),
             postponed: postponed.map(|(of, from, until)| Notice { of: at(of), from: at(from), until: at(until) }),
-            conditions: vec![condition(types::EXPIRED, sealed.is_some(), sealed), condition(types::RECONCILING, idle.is_none(), idle)],
+            conditions: vec![
+                condition(types::EXPIRED, sealed.is_some(), sealed),
+                condition(types::RECONCILING, idle.is_none(), idle),
+            ],
             ..DeveloperSpaceStatus::default()
         }
     }
@@ -153,10 +157,9 @@ impl Setting {
         };
         assert_eq!(status.last_notice, None, "no class has a maxLifetime");
         Status {
-            warned: status
-                .last_warning
-                .as_ref()
-                .map(|warning| (tick(warning.at), self.clock.ticks(parse_duration(&warning.before).unwrap()), tick(warning.expires_at))),
+            warned: status.last_warning.as_ref().map(|warning| {
+                (tick(warning.at), self.clock.ticks(parse_duration(&warning.before).unwrap()), tick(warning.expires_at))
+            }),
             sealed: since(types::EXPIRED, "True"),
             idle: since(types::RECONCILING, "False"),
             namespace: status.namespace.as_ref().and_then(|namespace| namespace.uid.parse().ok()),
@@ -167,7 +170,8 @@ impl Setting {
         }
     }
 
-    /// Returns the first combination of spec and classes that gives `terms`. Several combinations may give the same terms.
+    /// Returns the first combination of spec and classes that gives `terms`. Several combinations may give the same
+    /// terms.
     fn read_terms(self, terms: &Terms) -> Accepted {
         let classes = [Class::Standard, Class::Tight];
         let specs = Spec::ALL.into_iter().flat_map(|spec| classes.map(|class| (spec, class)));

@@ -1,4 +1,5 @@
-//! The API server of the model: the objects that it stores, the requests that it refuses, and the violations that only the model can detect.
+//! The API server of the model: the objects that it stores, the requests that it refuses, and the violations that only
+//! the model can detect.
 
 use super::{
     clock::{self, Moment, Tick, ceil},
@@ -141,7 +142,8 @@ pub(crate) struct World {
     pub class: Class,
     /// The time at which the class was tightened, and the shortest notice that is due for it.
     pub tightened: Option<(Tick, Tick)>,
-    /// The first time at which the owner set the shorter ttl, or the creation of a space that was not admitted by then: no notice is due to it.
+    /// The first time at which the owner set the shorter ttl, or the creation of a space that was not admitted by then:
+    /// no notice is due to it.
     pub shortened: Option<Tick>,
     /// The end of the shortest notice that is due after the owner removed a protection that was in force.
     pub unprotected: Option<Tick>,
@@ -210,7 +212,15 @@ impl World {
     pub(crate) fn create_space(&mut self, setting: Setting) {
         let (uid, created) = (self.fresh_uid(), ceil(self.now));
         let spec = Spec { protected: setting.protected, short: false };
-        self.store(Some(Space { uid, version: 0, created, renewed: None, spec, deleting: false, status: Status::default() }));
+        self.store(Some(Space {
+            uid,
+            version: 0,
+            created,
+            renewed: None,
+            spec,
+            deleting: false,
+            status: Status::default(),
+        }));
         self.recorded = created;
         (self.warning_stored, self.warning_stood) = (None, None);
         (self.shortened, self.unprotected) = (None, None);
@@ -226,8 +236,8 @@ impl World {
         self.store(Some(Space { renewed: Some(at), ..space }));
     }
 
-    /// Changes the ttl or the protection, as the owner. Admission refuses both once the space is sealed, and refuses to protect a space that is being
-    /// deleted.
+    /// Changes the ttl or the protection, as the owner. Admission refuses both once the space is sealed, and refuses to
+    /// protect a space that is being deleted.
     pub(crate) fn edit(&mut self, spec: Spec) {
         let Some(space) = self.space.filter(|space| space.status.sealed.is_none()) else { return };
         if spec.protected && space.deleting {
@@ -258,13 +268,20 @@ impl World {
         match self.namespace {
             None => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: ceil(self.now), made_for: None, replaces: None, terminating: false }));
+                self.put(Some(Namespace {
+                    uid,
+                    created: ceil(self.now),
+                    made_for: None,
+                    replaces: None,
+                    terminating: false,
+                }));
             }
             Some(namespace) => self.put(Some(Namespace { terminating: true, ..namespace })),
         }
     }
 
-    /// Deletes the space, as a user; the finalizer keeps it. Admission refuses the deletion while the space is protected.
+    /// Deletes the space, as a user; the finalizer keeps it. Admission refuses the deletion while the space is
+    /// protected.
     pub(crate) fn delete_space(&mut self) {
         if let Some(space) = self.space.filter(|space| !space.spec.protected) {
             self.store(Some(Space { deleting: true, ..space }));
@@ -276,10 +293,13 @@ impl World {
         self.put(None);
     }
 
-    /// Carries out a request or refuses it. Returns true if it was carried out. `due` returns true if the end of the stored space has come.
+    /// Carries out a request or refuses it. Returns true if it was carried out. `due` returns true if the end of the
+    /// stored space has come.
     pub(crate) fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         match (request, self.space) {
-            (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
+            (Request::Status { version, status, .. }, Some(space))
+                if version.is_none_or(|version| version == space.version) =>
+            {
                 self.check_status(&space, &status, setting);
                 self.store(Some(Space { status, ..space }));
                 true
@@ -294,7 +314,13 @@ impl World {
             }
             (Request::CreateNamespace { made_for, replaces }, _) if self.namespace.is_none() => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: ceil(self.now), made_for: Some(made_for), replaces, terminating: false }));
+                self.put(Some(Namespace {
+                    uid,
+                    created: ceil(self.now),
+                    made_for: Some(made_for),
+                    replaces,
+                    terminating: false,
+                }));
                 true
             }
             (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, due),
@@ -312,7 +338,9 @@ impl World {
     pub(crate) fn is_dead(&self, request: &Request) -> bool {
         let at_present = |version: u8| self.space.is_some_and(|space| space.version == version);
         match *request {
-            Request::Status { version, .. } => !version.map_or(self.space.is_some() || self.left.recreations > 0, at_present),
+            Request::Status { version, .. } => {
+                !version.map_or(self.space.is_some() || self.left.recreations > 0, at_present)
+            }
             Request::Forget { version, .. } | Request::RemoveFinalizer { version } => !at_present(version),
             Request::DeleteNamespace { uid: Some(uid) } => {
                 !self.namespace.is_some_and(|namespace| namespace.uid == uid && !namespace.terminating)
@@ -323,12 +351,14 @@ impl World {
 
     /// Returns true if the namespace is not terminating and was created for a space that does not exist.
     pub(crate) fn is_orphaned(&self) -> bool {
-        let made_for = self.namespace.filter(|namespace| !namespace.terminating).and_then(|namespace| namespace.made_for);
+        let made_for =
+            self.namespace.filter(|namespace| !namespace.terminating).and_then(|namespace| namespace.made_for);
         made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
     }
 
     fn receive_delete(&mut self, uid: Option<u8>, due: impl Fn(&Self) -> bool) -> bool {
-        let Some(namespace) = self.namespace.filter(|namespace| uid.is_none_or(|uid| uid == namespace.uid) && !namespace.terminating)
+        let Some(namespace) =
+            self.namespace.filter(|namespace| uid.is_none_or(|uid| uid == namespace.uid) && !namespace.terminating)
         else {
             return false;
         };
@@ -348,8 +378,8 @@ impl World {
         true
     }
 
-    /// The earliest tick at which the space may end, whatever was written later. It is a lower bound: a write that the operator has not observed yet
-    /// need not count.
+    /// The earliest tick at which the space may end, whatever was written later. It is a lower bound: a write that the
+    /// operator has not observed yet need not count.
     fn earliest_end(&self) -> Tick {
         let Some(space) = self.space else { return 0 };
         if space.spec.protected && self.consents(&space) {
@@ -362,7 +392,8 @@ impl World {
         let brought_near = |notice_ends: Tick| short.max(full.min(notice_ends));
         // The ttl of a tightened class is as short.
         let recorded_short = space.status.terms.is_some_and(|((spec, class), _)| spec.short || class == Class::Tight);
-        let shortened = self.shortened.filter(|_| space.spec.short || recorded_short).map(|at| brought_near(at + NOTICE));
+        let shortened =
+            self.shortened.filter(|_| space.spec.short || recorded_short).map(|at| brought_near(at + NOTICE));
         let tightened = self.tightened.map(|(at, notice)| match notice {
             NOTICE_OF_WITHDRAWAL if space.spec.protected => short.max(at + notice),
             _ => brought_near(at + NOTICE),
@@ -371,7 +402,8 @@ impl World {
         end.max(self.unprotected.unwrap_or_default())
     }
 
-    /// Returns true if the class consents to protection. If the class is missing, the class under which the space was protected counts.
+    /// Returns true if the class consents to protection. If the class is missing, the class under which the space was
+    /// protected counts.
     fn consents(&self, space: &Space) -> bool {
         match self.class {
             Class::Standard => space.renewed.is_none_or(|at| at <= ceil(self.now)) || space.is_recorded_protected(),
@@ -380,8 +412,8 @@ impl World {
         }
     }
 
-    /// Checks a status write with independent arithmetic, since the crate's arithmetic is under test. A time in the status is that of the next tick,
-    /// so a seal shortly before the end counts as a seal at the end.
+    /// Checks a status write with independent arithmetic, since the crate's arithmetic is under test. A time in the
+    /// status is that of the next tick, so a seal shortly before the end counts as a seal at the end.
     fn check_status(&mut self, space: &Space, new: &Status, setting: Setting) {
         let old = &space.status;
         if old.sealed.is_some() && new.sealed.is_none() {

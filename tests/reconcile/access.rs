@@ -34,7 +34,8 @@ fn provisioning() -> Value {
 #[tokio::test]
 async fn nobody_is_let_in_before_the_quota_is_in_force_and_a_wait_that_lasts_is_told_once() {
     let world = World::with(MADE, &[class()]);
-    let made_quota = post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
+    let made_quota =
+        post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
     let script = script![
         add_finalizer(),
         make_namespace().made(NAMESPACE_UID),
@@ -50,8 +51,10 @@ async fn nobody_is_let_in_before_the_quota_is_in_force_and_a_wait_that_lasts_is_
     let (space, world) = (said(&space, &provisioning()), world.later("2026-03-02T08:05:00Z"));
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(10));
     world.keep(&stored(&quota(), "uid-of-the-quota", 2));
-    let result =
-        world.reconcile(&space, script![make_bindings(), say(&space, &provisioned_at("2026-03-02T08:05:00Z")), told("Provisioned")]);
+    let result = world.reconcile(
+        &space,
+        script![make_bindings(), say(&space, &provisioned_at("2026-03-02T08:05:00Z")), told("Provisioned")],
+    );
     result.await.unwrap();
 }
 
@@ -77,7 +80,8 @@ fn provisioned_at(at: &str) -> Value {
 async fn a_namespace_that_was_lost_is_told_at_once_whatever_the_quota() {
     let world = World::with(CALM, &[class()]);
     let second = "uid-of-the-second-namespace";
-    let made_quota = post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
+    let made_quota =
+        post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
     let message = waiting_for_the_quota(CALM);
     let mut status = provisioned();
     status["namespace"]["uid"] = json!(second);
@@ -128,7 +132,11 @@ async fn a_subject_that_goes_leaves_beside_a_guard_that_fails_and_a_new_one_wait
         confirmed(),
         side_by_side([
             post(&children_path("LimitRange"), limits()).refused(500, "InternalError"),
-            json_patch(&child_path(&member_binding()), operations).answered(stored(&member_binding(), "uid-of-the-member-binding", 61)),
+            json_patch(&child_path(&member_binding()), operations).answered(stored(
+                &member_binding(),
+                "uid-of-the-member-binding",
+                61
+            )),
         ])
     ];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Transient));
@@ -188,7 +196,8 @@ fn member() -> Value {
     stored(&member_binding(), "uid-of-the-member-binding", 60)
 }
 
-/// RoleBindings that the previous owner created may still give access to the namespace, so the Event lists them for the new owner.
+/// RoleBindings that the previous owner created may still give access to the namespace, so the Event lists them for the
+/// new owner.
 #[tokio::test]
 async fn a_transfer_names_the_bindings_of_others_once() {
     let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});

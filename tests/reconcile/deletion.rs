@@ -7,7 +7,8 @@ use super::*;
 pub(crate) const ASKED: &str = "2026-03-04T11:59:58Z";
 
 pub(crate) fn read_crd() -> Call {
-    get_metadata("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev").answered(crd())
+    get_metadata("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev")
+        .answered(crd())
 }
 
 fn crd() -> Value {
@@ -79,7 +80,8 @@ async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
     let script = script![
         read_crd(),
         get(&namespace_path()).answered(stored_namespace()),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), CALM)),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+            .answered(going(&stored_namespace(), CALM)),
         say(&leaving(), &status),
         told("Terminating"),
     ];
@@ -90,7 +92,13 @@ async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
     let space = said(&leaving(), &status);
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "103", "finalizers": []}});
     let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 104));
-    world.reconcile(&space, script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, told("Deleted")]).await.unwrap();
+    world
+        .reconcile(
+            &space,
+            script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, told("Deleted")],
+        )
+        .await
+        .unwrap();
     assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 
@@ -101,7 +109,10 @@ async fn what_blocks_the_namespace_is_shown() {
         {"type": "NamespaceContentRemaining", "status": "True", "message": blocked, "lastTransitionTime": CALM},
         {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all is well", "lastTransitionTime": CALM},
     ]);
-    let going = with(&going(&stored_namespace(), ASKED), &json!({"status": {"phase": "Terminating", "conditions": conditions}}));
+    let going = with(
+        &going(&stored_namespace(), ASKED),
+        &json!({"status": {"phase": "Terminating", "conditions": conditions}}),
+    );
     let world = World::with(CALM, &[class(), going.clone()]);
     let script = script![
         read_crd(),
@@ -115,7 +126,8 @@ async fn what_blocks_the_namespace_is_shown() {
 #[tokio::test]
 async fn the_finalizer_goes_when_the_namespace_is_gone() {
     let world = World::with(CALM, &[class()]);
-    let script = script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), remove_finalizer(), told("Deleted"),];
+    let script =
+        script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), remove_finalizer(), told("Deleted"),];
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
@@ -178,7 +190,9 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
             (false, "Terminating", "", MADE),
         ],
     );
-    for (now, space, mut status) in [(CALM, held_by_others(), terminating(HELD)), (EXPIRES, held(&going(&warned(), ASKED)), at_its_end)] {
+    for (now, space, mut status) in
+        [(CALM, held_by_others(), terminating(HELD)), (EXPIRES, held(&going(&warned(), ASKED)), at_its_end)]
+    {
         let world = World::with(now, &[with(&class(), &json!({"spec": {"allowRetain": true}})), released.clone()]);
         status["terms"]["allowRetain"] = json!(true);
         world.reconcile(&space, script![say(&space, &status), told("Terminating")]).await.unwrap();
@@ -191,19 +205,25 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
 async fn a_space_that_vanishes_before_its_status_is_written_is_deleted() {
     let world = World::with(CALM, &[class()]);
     let refused = say(&held_by_others(), &terminating(HELD)).refused(404, "NotFound");
-    assert_eq!(world.reconcile(&held_by_others(), script![refused]).await.map_err(|error| error.sentence()), Ok(seconds(120)));
+    assert_eq!(
+        world.reconcile(&held_by_others(), script![refused]).await.map_err(|error| error.sentence()),
+        Ok(seconds(120))
+    );
     assert_eq!(world.reconcile(&held_by_others(), script![]).await.unwrap(), Action::await_change());
 }
 
-/// A deletion of the space does not delete its namespace any more, and no finalizer is added to an object that is being deleted. The space still
-/// expires, and is warned before that.
+/// A deletion of the space does not delete its namespace any more, and no finalizer is added to an object that is being
+/// deleted. The space still expires, and is warned before that.
 #[tokio::test]
 async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_stays() {
     let message = "the deletion waits for the finalizers of other clients; another client has removed the finalizer of the operator, so \
                    namespace orchid-lab is deleted only if this DeveloperSpace expires before they are removed: delete the namespace if it is \
                    not needed";
     let (world, status) = (World::with(CALM, &everything()), terminating(message));
-    world.reconcile(&held_by_others(), script![read_crd(), say(&held_by_others(), &status), told("Terminating")]).await.unwrap();
+    world
+        .reconcile(&held_by_others(), script![read_crd(), say(&held_by_others(), &status), told("Terminating")])
+        .await
+        .unwrap();
     let space = said(&held_by_others(), &status);
     world.reconcile(&space, script![read_crd()]).await.unwrap();
 
@@ -240,8 +260,8 @@ async fn the_namespace_of_a_space_that_lost_its_finalizer_to_others_is_deleted_a
     let world = world.later(EXPIRES);
     let removed = || read_crd().answered(going(&crd(), ASKED));
     world.reconcile(&sealed, script![removed(), removed()]).await.unwrap();
-    let gone =
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES));
+    let gone = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+        .answered(going(&stored_namespace(), EXPIRES));
     world.reconcile(&sealed, script![read_crd(), gone, told("NamespaceDeleted")]).await.unwrap();
 
     let mut status = status;
@@ -277,7 +297,8 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 
-/// A deletion that waits stops waiting when the space expires, but the removal of the CRD is not a deletion that a user requested.
+/// A deletion that waits stops waiting when the space expires, but the removal of the CRD is not a deletion that a user
+/// requested.
 #[tokio::test]
 async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
     let world = World::with(EXPIRES, &everything());
@@ -293,8 +314,12 @@ async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
 async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     let world = World::with(CALM, &[class(), foreign_namespace()]);
     let stays = "namespace orchid-lab does not belong to this DeveloperSpace and is left unchanged";
-    let script =
-        script![read_crd(), get(&namespace_path()).answered(foreign_namespace()), remove_finalizer(), told("Deleted").saying(stays)];
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).answered(foreign_namespace()),
+        remove_finalizer(),
+        told("Deleted").saying(stays)
+    ];
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
@@ -312,7 +337,12 @@ fn everything_with(spec: &Value) -> Vec<Value> {
 /// The patch of a release. It does not remove any protection of the namespace.
 pub(crate) fn release() -> Value {
     let gone = |map: &Value, stays: &dyn Fn(&str) -> bool| {
-        map.as_object().unwrap().keys().filter(|key| !stays(key)).map(|key| (key.clone(), Value::Null)).collect::<Value>()
+        map.as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| !stays(key))
+            .map(|key| (key.clone(), Value::Null))
+            .collect::<Value>()
     };
     let ours = namespace();
     let is_protection = |key: &str| key.starts_with("pod-security.kubernetes.io/") || key == "example.com/floor";
@@ -348,7 +378,10 @@ pub(crate) fn releases(live: &Value) -> Vec<Step> {
 
 #[tokio::test]
 async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
-    let live = with(&stored_namespace(), &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}));
+    let live = with(
+        &stored_namespace(),
+        &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}),
+    );
     let mut objects = everything_with(&json!({"allowRetain": true}));
     objects[1] = live.clone();
     let world = World::with(CALM, &objects);
@@ -365,7 +398,10 @@ async fn a_released_namespace_counts_before_the_watch_brings_it() {
     let mut world = World::with(CALM, &objects);
     world
         .reconcile(
-            &with(&converged(), &json!({"spec": {"deletionPolicy": "Retain"}, "status": {"terms": {"allowRetain": true}}})),
+            &with(
+                &converged(),
+                &json!({"spec": {"deletionPolicy": "Retain"}, "status": {"terms": {"allowRetain": true}}}),
+            ),
             script![],
         )
         .await
@@ -414,8 +450,8 @@ async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     let space = with(&going(&sealed(), EXPIRES), &json!({"spec": {"deletionPolicy": "Retain"}}));
     let world = World::with(EXPIRES, &everything_with(&json!({"allowRetain": true})));
     let live = get(&namespace_path()).answered(stored_namespace());
-    let gone =
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES));
+    let gone = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+        .answered(going(&stored_namespace(), EXPIRES));
     let mut status = expired("namespace orchid-lab is being deleted", true, EXPIRES);
     for at in [0, 3, 4] {
         status["conditions"][at]["reason"] = json!("Terminating");
@@ -423,8 +459,8 @@ async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     world.reconcile(&space, script![read_crd(), live, gone, say(&space, &status), told("Terminating")]).await.unwrap();
 }
 
-/// Deletes a space whose adoption of a namespace was not recorded, because a webhook refused the LimitRange. The guards in the namespace were created
-/// at that time.
+/// Deletes a space whose adoption of a namespace was not recorded, because a webhook refused the LimitRange. The guards
+/// in the namespace were created at that time.
 async fn undoes_an_adoption(guards_created: &str, is_older: bool) {
     let offer = json!({"metadata": {
         "labels": {"developerspace.dev/network-enforced": "true"},
@@ -444,7 +480,11 @@ async fn undoes_an_adoption(guards_created: &str, is_older: bool) {
     let stored_network = with(&stored(&network(), "uid-of-the-network-policy", 53), &created);
     let made = [stored_quota.clone(), stored_network.clone(), stored(&owner_binding(), "uid-of-the-owner-binding", 54)];
     let world = World::with(CALM, &[&[class(), live.clone()][..], &made[..]].concat());
-    let rest = if is_older { ", and so do the objects that are older than this DeveloperSpace: NetworkPolicy, ResourceQuota" } else { "" };
+    let rest = if is_older {
+        ", and so do the objects that are older than this DeveloperSpace: NetworkPolicy, ResourceQuota"
+    } else {
+        ""
+    };
     let message = format!(
         "namespace orchid-lab, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that the \
          adoption raised stays{rest}"
@@ -483,7 +523,8 @@ async fn an_adoption_that_is_undone_keeps_the_protection_that_is_older_than_the_
 #[tokio::test]
 async fn a_protected_space_waits() {
     let space = with(&leaving(), &json!({"spec": {"protected": true}, "status": {"terms": {"protected": true}}}));
-    let mut status = terminating("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue");
+    let mut status =
+        terminating("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue");
     status["expiresAt"] = Value::Null;
     status["terms"]["protected"] = json!(true);
     let mut endless = stored_namespace();
@@ -494,7 +535,8 @@ async fn a_protected_space_waits() {
     world.reconcile(&said(&space, &status), script![read_crd()]).await.unwrap();
 }
 
-const NO_DELETES: &str = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
+const NO_DELETES: &str =
+    "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
 
 fn waits(sentence: &str) -> Value {
     terminating(&format!("the deletion of this DeveloperSpace waits: {sentence}"))
@@ -505,18 +547,26 @@ async fn is_told(space: &Value, calls: Vec<Step>, sentence: &str) {
     let status = waits(sentence);
     let script = calls.iter().cloned().chain(script![say(space, &status), told("Terminating")]).collect();
     assert_eq!(class_of(&world.reconcile(space, script).await), Some(Class::Forbidden));
-    assert_eq!(class_of(&world.reconcile(&said(space, &status), calls).await), Some(Class::Forbidden), "it is said once");
+    assert_eq!(
+        class_of(&world.reconcile(&said(space, &status), calls).await),
+        Some(Class::Forbidden),
+        "it is said once"
+    );
 }
 
 #[tokio::test]
 async fn what_refuses_a_deletion_is_told() {
     let refused = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}));
-    let calls =
-        script![read_crd(), get(&namespace_path()).answered(stored_namespace()), refused.refused_with(403, "Forbidden", NO_DELETES)];
+    let calls = script![
+        read_crd(),
+        get(&namespace_path()).answered(stored_namespace()),
+        refused.refused_with(403, "Forbidden", NO_DELETES)
+    ];
     is_told(&leaving(), calls, &format!("failed to delete namespace orchid-lab: {NO_DELETES}")).await;
 
     let calls = script![read_crd().refused(403, "Forbidden")];
-    let sentence = "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says Forbidden";
+    let sentence =
+        "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says Forbidden";
     is_told(&leaving(), calls, sentence).await;
 
     let calls = script![read_crd(), get(&namespace_path()).refused(403, "Forbidden")];

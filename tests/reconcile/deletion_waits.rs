@@ -1,4 +1,5 @@
-//! A deletion that waits does not stop the clock of the space, and follows the recorded terms while the class is missing.
+//! A deletion that waits does not stop the clock of the space, and follows the recorded terms while the class is
+//! missing.
 
 use super::{
     deletion::{ASKED, WITHOUT_CONSENT, read_crd, releases, retained, terminating},
@@ -24,7 +25,8 @@ fn look() -> [Step; 2] {
 }
 
 fn delete_namespace() -> Call {
-    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
+    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+        .answered(going(&stored_namespace(), EXPIRES))
 }
 
 /// The status of the space, sealed at `since`.
@@ -50,7 +52,8 @@ async fn a_deletion_that_waits_is_looked_at_again_when_the_end_comes() {
 async fn at_the_end_of_a_deletion_that_waits_the_space_is_sealed_and_its_namespace_deleted() {
     let world = World::with(EXPIRES, &everything());
     let status = seals(EXPIRES);
-    let script = script![read_crd(), say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    let script =
+        script![read_crd(), say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
     world.reconcile(&waits(), script).await.unwrap();
 }
 
@@ -60,7 +63,10 @@ async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_bef
     let world = World::with(shortly_before, &everything());
     let status = seals("2026-03-09T07:59:59Z");
     let wait = Action::requeue(Duration::from_millis(100));
-    assert_eq!(world.reconcile(&waits(), script![read_crd(), say(&waits(), &status), told("Expired")]).await.unwrap(), wait);
+    assert_eq!(
+        world.reconcile(&waits(), script![read_crd(), say(&waits(), &status), told("Expired")]).await.unwrap(),
+        wait
+    );
     let sealed = said(&waits(), &status);
     let world = world.later(shortly_before);
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
@@ -101,7 +107,8 @@ async fn the_class_and_the_spec_reach_the_namespace_while_the_deletion_waits() {
 async fn a_deletion_that_waits_and_an_error_are_reported_together_and_once() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&with(&class(), &json!({"spec": {"metadata": {"labels": {"example.com/floor": "upper"}}}})));
-    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {"example.com/floor": "upper"}, "annotations": {}}});
+    let patch =
+        json!({"metadata": {"uid": NAMESPACE_UID, "labels": {"example.com/floor": "upper"}, "annotations": {}}});
     let attempt = || {
         let [crd, live] = look();
         let again = get(&namespace_path()).answered(stored_namespace());
@@ -125,5 +132,8 @@ async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_release
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     let [crd, live] = look();
     let status = terminating(WITHOUT_CONSENT);
-    world.reconcile(&allows(false), script![crd, live, say(&allows(false), &status), told("Terminating")]).await.unwrap();
+    world
+        .reconcile(&allows(false), script![crd, live, say(&allows(false), &status), told("Terminating")])
+        .await
+        .unwrap();
 }

@@ -15,7 +15,12 @@ pub(crate) fn operations(uid: &str, path: &str, content: &Value) -> Value {
 #[tokio::test]
 async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
     let loosened = [
-        (quota(), "uid-of-the-quota", "/spec/hard", json!({"spec": {"hard": {"requests.cpu": "400", "count/pods": "1"}}})),
+        (
+            quota(),
+            "uid-of-the-quota",
+            "/spec/hard",
+            json!({"spec": {"hard": {"requests.cpu": "400", "count/pods": "1"}}}),
+        ),
         (limits(), "uid-of-the-limits", "/spec", json!({"spec": {"limits": []}})),
         (network(), "uid-of-the-network-policy", "/spec", json!({"spec": {"ingress": [{}]}})),
         (owner_binding(), "uid-of-the-owner-binding", "/subjects", json!({"subjects": []})),
@@ -38,7 +43,9 @@ async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
         let world = World::with(CALM, &everything_but(kind, wanted["metadata"]["name"].as_str().unwrap()));
         world.keep(&with(&stored(&wanted, uid, 60), &drift));
         let content = wanted.pointer(path).unwrap();
-        let script = script![json_patch(&child_path(&wanted), operations(uid, path, content)).answered(stored(&wanted, uid, 61))];
+        let script = script![
+            json_patch(&child_path(&wanted), operations(uid, path, content)).answered(stored(&wanted, uid, 61))
+        ];
         world.reconcile(&converged(), script).await.unwrap();
         world.reconcile(&converged(), script![]).await.unwrap();
     }
@@ -48,7 +55,8 @@ async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
 #[tokio::test]
 async fn a_child_that_is_too_large_to_be_repaired_is_deleted_by_its_uid_and_created_again() {
     let opened = with(&stored(&network(), "uid-of-the-network-policy", 60), &json!({"spec": {"ingress": [{}]}}));
-    let repair = || json_patch(&child_path(&network()), operations("uid-of-the-network-policy", "/spec", &network()["spec"]));
+    let repair =
+        || json_patch(&child_path(&network()), operations("uid-of-the-network-policy", "/spec", &network()["spec"]));
     for (code, reason, message) in [
         (413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),
         (500, "InternalError", "etcdserver: request is too large"),
@@ -81,15 +89,19 @@ async fn a_changed_role_ref_is_deleted_by_its_uid_and_made_anew() {
 async fn a_dropped_members_binding_is_removed() {
     let space = edited(&converged(), &json!({"members": null}), 103);
     let world = World::with(CALM, &everything());
-    let script =
-        script![delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})), say(&space, &provisioned_in(2)),];
+    let script = script![
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        say(&space, &provisioned_in(2)),
+    ];
     world.reconcile(&space, script).await.unwrap();
 }
 
 #[tokio::test]
 async fn bindings_and_quotas_of_others_are_left_alone() {
     let world = World::with(CALM, &everything());
-    for (mut copy, name) in [(owner_binding(), "somebodys-binding"), (quota(), "somebodys-quota"), (network(), "somebodys-policy")] {
+    for (mut copy, name) in
+        [(owner_binding(), "somebodys-binding"), (quota(), "somebodys-quota"), (network(), "somebodys-policy")]
+    {
         copy["metadata"]["name"] = json!(name);
         world.keep(&stored(&copy, &format!("uid-of-{name}"), 60));
     }
@@ -98,7 +110,8 @@ async fn bindings_and_quotas_of_others_are_left_alone() {
 
 #[tokio::test]
 async fn a_class_without_isolation_takes_the_network_policy_away() {
-    let open = json!({"metadata": {"generation": 5}, "spec": {"network": {"isolation": "None", "allowFromNamespaces": []}}});
+    let open =
+        json!({"metadata": {"generation": 5}, "spec": {"network": {"isolation": "None", "allowFromNamespaces": []}}});
     let mut open = with(&class(), &open);
     open["status"]["conditions"][0]["observedGeneration"] = json!(5);
     let world = World::with(CALM, &everything());

@@ -1,11 +1,11 @@
-//! The end of a space: warnings, the seal, the deletion of the namespace, and the deletion of the space after its retention.
+//! The end of a space: warnings, the seal, the deletion of the namespace, and the deletion of the space after its
+//! retention.
 
 use developerspace_operator::controller::worker::is_logged;
 
 use super::{support::api_server::play, *};
 
-pub(crate) const KEPT: &str =
-    "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
+pub(crate) const KEPT: &str = "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
 pub(crate) const GONE: &str = "2026-03-09T08:01:00Z";
 
 fn seal() -> Call {
@@ -13,7 +13,8 @@ fn seal() -> Call {
 }
 
 pub(crate) fn delete_namespace() -> Call {
-    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
+    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+        .answered(going(&stored_namespace(), EXPIRES))
 }
 
 fn no_namespace() -> Call {
@@ -44,10 +45,14 @@ async fn a_due_space_is_sealed_with_the_version_that_was_seen_and_only_then_its_
     world.reconcile(&warned(), script).await.unwrap();
 }
 
-/// The class after an administrator changed its lifetime. The operator accepted it before, and has not validated the change.
+/// The class after an administrator changed its lifetime. The operator accepted it before, and has not validated the
+/// change.
 fn changed(lifetime: &Value) -> Value {
     let accepted = class()["spec"].clone();
-    with(&class(), &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}))
+    with(
+        &class(),
+        &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}),
+    )
 }
 
 /// For example, an administrator corrected a typo that the operator had accepted, while no operator ran.
@@ -60,11 +65,16 @@ async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
     assert!(world.end(&warned(), script![]).await.unwrap(), "the expiry worker does not seal it either");
     let later = "2026-03-09T08:02:00Z".parse().unwrap();
     assert_eq!(world.watchdog.ages(later).overdue, Duration::from_secs(120));
-    assert!(!world.watchdog.is_behind(later, 0) && world.expiry_queue.pop_due(later).is_none(), "no other work waits for the class");
+    assert!(
+        !world.watchdog.is_behind(later, 0) && world.expiry_queue.pop_due(later).is_none(),
+        "no other work waits for the class"
+    );
 
     let mut refused = class;
-    refused["status"]["conditions"][0] =
-        with(&refused["status"]["conditions"][0], &json!({"status": "False", "reason": "InvalidSpec", "observedGeneration": 5}));
+    refused["status"]["conditions"][0] = with(
+        &refused["status"]["conditions"][0],
+        &json!({"status": "False", "reason": "InvalidSpec", "observedGeneration": 5}),
+    );
     world.keep(&refused);
     let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
     world.reconcile(&warned(), script).await.unwrap();
@@ -72,7 +82,9 @@ async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
 
 #[tokio::test]
 async fn a_spec_of_the_class_that_is_no_gentler_or_cannot_be_read_holds_no_seal_back() {
-    for lifetime in [json!({"defaultTTL": "5d"}), json!({"retainExpired": "9d"}), json!({"defaultTTL": "10d", "maxTTL": "soon"})] {
+    for lifetime in
+        [json!({"defaultTTL": "5d"}), json!({"retainExpired": "9d"}), json!({"defaultTTL": "10d", "maxTTL": "soon"})]
+    {
         let world = World::with(EXPIRES, &everything());
         world.keep(&changed(&lifetime));
         let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
@@ -89,7 +101,11 @@ async fn a_class_that_was_created_again_holds_the_seal_back_only_if_it_is_gentle
     };
     let world = World::with(EXPIRES, &everything());
     world.keep(&again("10d"));
-    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(10), "the report that it was not validated is due then");
+    assert_eq!(
+        world.reconcile(&warned(), script![]).await.unwrap(),
+        seconds(10),
+        "the report that it was not validated is due then"
+    );
     world.keep(&again("7d"));
     let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
     world.reconcile(&warned(), script).await.unwrap();
@@ -144,7 +160,8 @@ async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
     let status = sealed_early();
     world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
-    let later = patched(&said(&warned(), &status), &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}), 500);
+    let later =
+        patched(&said(&warned(), &status), &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}), 500);
     let world = world.later(EXPIRES);
     world.attempts.record_write(SPACE, 500);
     assert!(!world.end(&warned(), script![]).await.unwrap(), "neither this copy nor the seal is the latest");
@@ -181,7 +198,8 @@ fn annotated(space: &Value, version: u64) -> Value {
     patched(space, &json!({"metadata": {"annotations": {"example.com/note": version.to_string()}}}), version)
 }
 
-/// The calls that write `status` while another client writes an annotation before each of these writes, and the space after the last annotation.
+/// The calls that write `status` while another client writes an annotation before each of these writes, and the space
+/// after the last annotation.
 fn overtaken(space: &Value, status: &Value, times: u64) -> (Vec<Step>, Value) {
     let (mut calls, mut space) = (Vec::new(), space.clone());
     for _ in 0..times {
@@ -211,8 +229,8 @@ async fn a_warning_that_annotations_overtake_is_written_without_a_wait() {
     world.reconcile(&converged(), calls).await.unwrap();
 }
 
-/// A space whose first warning is due, and whose step fails for another reason, so that only the report of the failure contains the warning. Returns
-/// the status that the report writes, and the calls before it.
+/// A space whose first warning is due, and whose step fails for another reason, so that only the report of the failure
+/// contains the warning. Returns the status that the report writes, and the calls before it.
 fn failing_while_a_warning_is_due() -> (World, Value, Vec<Step>) {
     let world = World::with(WARNED_A_DAY_BEFORE, &everything_but("RoleBinding", "developerspace-owner"));
     let message = "failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden";
@@ -220,10 +238,15 @@ fn failing_while_a_warning_is_due() -> (World, Value, Vec<Step>) {
     for (number, is, text) in [(0, "False", message), (3, "True", message), (4, "False", "")] {
         let since = if number == 4 { MADE } else { WARNED_A_DAY_BEFORE };
         let condition = &mut status["conditions"][number];
-        (condition["status"], condition["reason"], condition["message"]) = (json!(is), json!("ApplyFailed"), json!(text));
+        (condition["status"], condition["reason"], condition["message"]) =
+            (json!(is), json!("ApplyFailed"), json!(text));
         condition["lastTransitionTime"] = json!(since);
     }
-    (world, status, script![confirmed(), post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden")])
+    (
+        world,
+        status,
+        script![confirmed(), post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden")],
+    )
 }
 
 #[tokio::test]
@@ -263,7 +286,11 @@ async fn a_seal_that_is_overtaken_every_time_ends_the_attempt() {
 #[tokio::test]
 async fn a_conflict_about_the_latest_version_or_about_another_space_is_no_race() {
     let another = with(&annotated(&warned(), 120), &json!({"metadata": {"uid": uid("a-later-lab")}}));
-    for read in [get(&space_path()).answered(warned()), get(&space_path()).answered(another), get(&space_path()).refused(404, "NotFound")] {
+    for read in [
+        get(&space_path()).answered(warned()),
+        get(&space_path()).answered(another),
+        get(&space_path()).refused(404, "NotFound"),
+    ] {
         let world = World::with(EXPIRES, &everything());
         let result = world.reconcile(&warned(), script![seal().refused(409, "Conflict"), read]).await;
         assert_eq!(class_of(&result), Some(Class::Conflict));
@@ -303,7 +330,8 @@ async fn a_seal_that_was_cut_short_is_finished_by_the_uid_in_the_status() {
 
 #[tokio::test]
 async fn what_holds_the_namespace_of_an_expired_space_is_shown() {
-    let held = with(&going(&stored_namespace(), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
+    let held =
+        with(&going(&stored_namespace(), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
     let message = format!(
         "{}: the Namespace has the finalizers example.com/volumes; each one is removed by its controller, or by an administrator",
         being_deleted()
@@ -332,7 +360,8 @@ async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
 #[tokio::test]
 async fn a_seal_reports_the_state_of_the_namespace_that_the_status_records() {
     let unrecorded = with(&warned(), &json!({"status": {"namespace": null}}));
-    let another = "another namespace orchid-lab exists, which does not belong to this DeveloperSpace and is left unchanged";
+    let another =
+        "another namespace orchid-lab exists, which does not belong to this DeveloperSpace and is left unchanged";
     for (space, theirs, fate) in [
         (warned(), None, "namespace orchid-lab no longer exists"),
         (warned(), Some(foreign_namespace()), another),
@@ -355,7 +384,10 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
     let kept = said(&sealed(), &status);
-    assert_eq!(world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(), seconds(600));
+    assert_eq!(
+        world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(),
+        seconds(600)
+    );
     let world = world.later("2026-03-12T08:00:59Z");
     assert_eq!(world.reconcile(&kept, script![]).await.unwrap(), seconds(1));
     let world = world.later("2026-03-12T08:01:00Z");
@@ -371,7 +403,10 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
     world.watchdog.set_expiry(2, None);
-    assert_eq!(world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(), seconds(600));
+    assert_eq!(
+        world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(),
+        seconds(600)
+    );
 
     let five_minutes = "2026-03-09T08:05:00Z";
     let world = World::with(five_minutes, &[class()]);
@@ -417,7 +452,8 @@ async fn no_seal_and_no_deletion_gives_way() {
 #[tokio::test]
 async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_deleted_first_is_left_to_go() {
     let changed = with(&stored_namespace(), &json!({"metadata": {"resourceVersion": "60"}}));
-    let again = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "60"})).answered(going(&changed, EXPIRES));
+    let again = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "60"}))
+        .answered(going(&changed, EXPIRES));
     let script = script![
         delete_namespace().refused(409, "Conflict"),
         get(&namespace_path()).answered(changed.clone()),
@@ -425,7 +461,8 @@ async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_delete
         told("NamespaceDeleted"),
     ];
     World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
-    let first = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(going(&changed, EXPIRES))];
+    let first =
+        script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(going(&changed, EXPIRES))];
     World::with(EXPIRES, &everything()).reconcile(&sealed(), first).await.unwrap();
     let another = with(&changed, &json!({"metadata": {"uid": "uid-of-another-namespace"}}));
     let script = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(another)];
@@ -439,7 +476,8 @@ async fn a_namespace_that_went_to_another_space_in_between_is_not_deleted() {
         json!({"developerspace.dev/adopt": "orchid-lab/uid-of-a-later-space"}),
         json!({"developerspace.dev/space-uid": "uid-of-a-later-space"}),
     ] {
-        let adopted = with(&stored_namespace(), &json!({"metadata": {"resourceVersion": "60", "annotations": annotations}}));
+        let adopted =
+            with(&stored_namespace(), &json!({"metadata": {"resourceVersion": "60", "annotations": annotations}}));
         let script = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(adopted)];
         let result = World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await;
         assert_eq!(class_of(&result), Some(Class::Conflict), "{annotations}");
@@ -452,9 +490,14 @@ async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it
     let world = World::with(later, &everything());
     let says_no = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
     let refused = || delete_namespace().refused_with(403, "Forbidden", says_no);
-    let message = format!("this DeveloperSpace has expired, and its cleanup waits: failed to delete namespace orchid-lab: {says_no}");
+    let message = format!(
+        "this DeveloperSpace has expired, and its cleanup waits: failed to delete namespace orchid-lab: {says_no}"
+    );
     let status = expired(&message, true, EXPIRES);
-    assert_eq!(class_of(&world.reconcile(&sealed(), script![refused(), say(&sealed(), &status)]).await), Some(Class::Forbidden));
+    assert_eq!(
+        class_of(&world.reconcile(&sealed(), script![refused(), say(&sealed(), &status)]).await),
+        Some(Class::Forbidden)
+    );
     let overdue = || world.watchdog.ages(later.parse().unwrap()).overdue;
     assert_eq!(overdue(), Duration::from_secs(120));
     let space = said(&sealed(), &status);
@@ -476,7 +519,8 @@ async fn a_seal_that_is_refused_is_overdue() {
     // The renewal ends the delay, although another write is refused.
     let (renewed, status) = renewed();
     let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
-    let result = world.reconcile(&renewed, script![live, written, say(&renewed, &status).refused(403, "Forbidden")]).await;
+    let result =
+        world.reconcile(&renewed, script![live, written, say(&renewed, &status).refused(403, "Forbidden")]).await;
     assert_eq!((class_of(&result), ages()), (Some(Class::Forbidden), (Duration::ZERO, Duration::ZERO)));
 }
 
@@ -494,7 +538,8 @@ async fn no_space_is_written_once_the_api_server_has_dropped_a_field() {
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     let status = warned_of("1d", WARNED_A_DAY_BEFORE);
     let dropped = with(&said(&converged(), &status), &json!({"status": {"terms": null}}));
-    let script = script![say(&converged(), &status).answered(dropped.clone()), told("Expiring"), told_inside("Expiring")];
+    let script =
+        script![say(&converged(), &status).answered(dropped.clone()), told("Expiring"), told_inside("Expiring")];
     world.reconcile(&converged(), script).await.unwrap();
     let world = world.later(WARNED_AN_HOUR_BEFORE);
     assert_eq!(world.reconcile(&dropped, script![]).await.unwrap(), seconds(15));

@@ -40,11 +40,13 @@ async fn a_forbidden_binding_is_told_and_left_to_the_administrator() {
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
 }
 
-/// Every ceiling depends on the class in force, so that class is recorded as soon as the space has any of the objects that the class provides.
+/// Every ceiling depends on the class in force, so that class is recorded as soon as the space has any of the objects
+/// that the class provides.
 #[tokio::test]
 async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitted_to() {
     let world = World::with(MADE, &everything_but("RoleBinding", "developerspace-owner"));
-    let mut status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
+    let mut status =
+        apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
     status["readyAt"] = Value::Null;
     for condition in status["conditions"].as_array_mut().unwrap() {
         condition["lastTransitionTime"] = json!(MADE);
@@ -57,7 +59,9 @@ async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitt
     ];
     assert_eq!(class_of(&world.reconcile(&with_finalizer(), script).await), Some(Class::Forbidden));
     world.attempts.begin_back_off(SPACE, HALF_A_MINUTE);
-    let Ok(again) = world.reconcile(&said(&with_finalizer(), &status), script![]).await else { panic!("nothing is tried") };
+    let Ok(again) = world.reconcile(&said(&with_finalizer(), &status), script![]).await else {
+        panic!("nothing is tried")
+    };
     assert!(again != Action::await_change() && again != seconds(0), "the record ends no wait: {again:?}");
 }
 
@@ -71,14 +75,19 @@ async fn a_binding_that_a_finalizer_holds_loses_its_subjects_and_is_not_tried_wi
                    because of a finalizer; remove the finalizer";
     let script = script![
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})).answered(held.clone()),
-        json_patch(&child_path(&owner_binding()), emptied("uid-of-the-bent-binding")).answered(with(&held, &json!({"subjects": []}))),
+        json_patch(&child_path(&owner_binding()), emptied("uid-of-the-bent-binding"))
+            .answered(with(&held, &json!({"subjects": []}))),
         say(&converged(), &apply_failed(message)),
         told("ApplyFailed"),
     ];
     let space = converged();
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Invalid));
     let held_space = said(&space, &apply_failed(message));
-    assert_eq!(class_of(&world.reconcile(&held_space, script![]).await), Some(Class::Invalid), "nothing is written while it is held");
+    assert_eq!(
+        class_of(&world.reconcile(&held_space, script![]).await),
+        Some(Class::Invalid),
+        "nothing is written while it is held"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +95,10 @@ async fn a_server_error_is_told_only_when_it_lasts() {
     let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
     let fails = || post(&children_path("LimitRange"), limits()).refused(500, "InternalError");
     for _ in 0..2 {
-        assert_eq!(class_of(&world.reconcile(&converged(), script![confirmed(), fails()]).await), Some(Class::Transient));
+        assert_eq!(
+            class_of(&world.reconcile(&converged(), script![confirmed(), fails()]).await),
+            Some(Class::Transient)
+        );
         world.attempts.count_failure(SPACE);
     }
     let message = "failed to create LimitRange developerspace in orchid-lab: the server says InternalError";
@@ -136,18 +148,24 @@ async fn an_error_that_names_another_port_each_time_is_told_once() {
     assert_eq!(class_of(&world.reconcile(&space, script![confirmed(), fails(61_022)]).await), Some(Class::Transient));
 }
 
-/// The watch returns the space after the operator's own status write, which changes nothing on which the failed attempt was decided.
+/// The watch returns the space after the operator's own status write, which changes nothing on which the failed attempt
+/// was decided.
 #[tokio::test]
 async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
-    let status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
+    let status =
+        apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
     let fails = || post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden");
-    world.reconcile(&converged(), script![confirmed(), fails(), say(&converged(), &status), told("ApplyFailed")]).await.unwrap_err();
+    world
+        .reconcile(&converged(), script![confirmed(), fails(), say(&converged(), &status), told("ApplyFailed")])
+        .await
+        .unwrap_err();
     assert_eq!(world.attempts.begin_back_off(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
     let space = said(&converged(), &status);
     let Ok(again) = world.reconcile(&space, script![]).await else { panic!("nothing is tried") };
     assert!(again != Action::await_change() && again != seconds(0), "{again:?}");
-    let offered = json!({"metadata": {"resourceVersion": "99", "annotations": {"developerspace.dev/adopt": "another"}}});
+    let offered =
+        json!({"metadata": {"resourceVersion": "99", "annotations": {"developerspace.dev/adopt": "another"}}});
     let offered = with(&stored_namespace(), &offered);
     world.keep(&offered);
     world.reconcile(&space, script![get(&namespace_path()).answered(offered), fails()]).await.unwrap_err();
@@ -173,7 +191,11 @@ async fn the_first_failure_of_a_fresh_space_is_told_at_once() {
     for condition in status["conditions"].as_array_mut().unwrap() {
         condition["lastTransitionTime"] = json!(MADE);
     }
-    let script =
-        script![add_finalizer(), make_namespace().refused(403, "Forbidden"), say(&with_finalizer(), &status), told("ApplyFailed"),];
+    let script = script![
+        add_finalizer(),
+        make_namespace().refused(403, "Forbidden"),
+        say(&with_finalizer(), &status),
+        told("ApplyFailed"),
+    ];
     assert_eq!(class_of(&world.reconcile(&fresh(), script).await), Some(Class::Forbidden));
 }

@@ -29,7 +29,8 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use support::{
     api_server::{
-        Call, Step, delete, event, event_inside, get, get_metadata, json_patch, merge_patch, post, remove_managed_fields, side_by_side,
+        Call, Step, delete, event, event_inside, get, get_metadata, json_patch, merge_patch, post,
+        remove_managed_fields, side_by_side,
     },
     objects::*,
     world::World,
@@ -51,11 +52,18 @@ fn make(child: &Value, uid: &str) -> Call {
 }
 
 fn make_guards() -> Step {
-    side_by_side([make(&quota(), "uid-of-the-quota"), make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")])
+    side_by_side([
+        make(&quota(), "uid-of-the-quota"),
+        make(&limits(), "uid-of-the-limits"),
+        make(&network(), "uid-of-the-network-policy"),
+    ])
 }
 
 fn make_bindings() -> Step {
-    side_by_side([make(&owner_binding(), "uid-of-the-owner-binding"), make(&member_binding(), "uid-of-the-member-binding")])
+    side_by_side([
+        make(&owner_binding(), "uid-of-the-owner-binding"),
+        make(&member_binding(), "uid-of-the-member-binding"),
+    ])
 }
 
 fn child_path(child: &Value) -> String {

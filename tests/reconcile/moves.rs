@@ -68,7 +68,8 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
     ada_is_full(&world).await;
     assert_eq!(world.requeued().await, [""; 0]);
     assert_eq!(world.give_up(&new("fern-lab", "carol@example.com")), [SPACE], "Carol has a place for it");
-    let annotations = json!({"developerspace.dev/owner": "User:carol@example.com", "openshift.io/requester": "carol@example.com"});
+    let annotations =
+        json!({"developerspace.dev/owner": "User:carol@example.com", "openshift.io/requester": "carol@example.com"});
     let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});
     let mut status = provisioned_in(2);
     status["owner"]["name"] = json!("carol@example.com");
@@ -91,7 +92,13 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
     ];
     world.reconcile(&space, script).await.unwrap_err();
     assert_eq!(world.requeued().await, [""; 0], "the status still records Ada's place");
-    let told_all = script![list_bindings(&[]), say(&space, &status), told("Provisioned"), told("Transferred"), told_inside("Transferred"),];
+    let told_all = script![
+        list_bindings(&[]),
+        say(&space, &status),
+        told("Provisioned"),
+        told("Transferred"),
+        told_inside("Transferred"),
+    ];
     world.reconcile(&space, told_all).await.unwrap();
     assert_eq!(world.requeued().await, ["moss-lab"], "and Ada has one for another");
 }
@@ -100,7 +107,8 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
 fn mistyped_orchard() -> Value {
     let mut orchard = with(&class(), &json!({"metadata": {"name": "orchard", "uid": "uid-of-the-orchard"}}));
     orchard["status"]["accepted"] = orchard["spec"].clone();
-    let refused = json!({"status": "False", "reason": "InvalidSpec", "message": "lifetime.maxTTL is too short: lengthen it"});
+    let refused =
+        json!({"status": "False", "reason": "InvalidSpec", "message": "lifetime.maxTTL is too short: lengthen it"});
     orchard["status"]["conditions"][0] = with(&orchard["status"]["conditions"][0], &refused);
     orchard
 }
@@ -122,8 +130,7 @@ async fn a_class_that_was_not_judged_yet_is_named_and_delays_nothing() {
     let world = World::with(CALM, &everything());
     world.keep(&with(&mistyped_orchard(), &json!({"metadata": {"generation": 9}})));
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
-    let message =
-        "the operator has not validated the current spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
+    let message = "the operator has not validated the current spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
     let status = refused_since(2, "ClassNotAccepted", message);
     world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
@@ -143,7 +150,10 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
                    current class stays in force: delete what is not needed, or use another class";
     let status = refused_since(2, "QuotaExceedsClass", message);
     let asked = || get(&child_path(&quota())).answered(full.clone());
-    world.reconcile(&space, script![asked(), say(&space, &status), told("QuotaExceedsClass").saying(message)]).await.unwrap();
+    world
+        .reconcile(&space, script![asked(), say(&space, &status), told("QuotaExceedsClass").saying(message)])
+        .await
+        .unwrap();
     let action = world.reconcile(&said(&space, &status), script![asked()]).await.unwrap();
     assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
@@ -151,7 +161,10 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
 /// A class that also limits load balancers, of which it allows none.
 fn porch() -> Value {
     let hard = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "0"});
-    with(&class(), &json!({"metadata": {"name": "porch", "uid": "uid-of-the-porch"}, "spec": {"quota": {"hard": hard}}}))
+    with(
+        &class(),
+        &json!({"metadata": {"name": "porch", "uid": "uid-of-the-porch"}, "spec": {"quota": {"hard": hard}}}),
+    )
 }
 
 const NOT_COUNTED: &str = "class porch limits resources that the quota of namespace orchid-lab has not counted yet (services.loadbalancers), and the space is \
@@ -191,7 +204,8 @@ async fn on_the_way_to_the_porch(world: &World) -> Value {
     let script = script![
         asked(&live),
         asked(&live),
-        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting())).answered(to_be_counted()),
+        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting()))
+            .answered(to_be_counted()),
         say(&space, &status),
         told("Provisioning").saying(NOT_COUNTED),
     ];
@@ -212,8 +226,8 @@ async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
 }
 
-/// kube-controller-manager writes the limits and the usage of a quota in one update, and omits the usage of a resource that it does not know, or that it
-/// failed to count.
+/// kube-controller-manager writes the limits and the usage of a quota in one update, and omits the usage of a resource
+/// that it does not know, or that it failed to count.
 #[tokio::test]
 async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
     let world = World::with(CALM, &everything());
@@ -227,8 +241,7 @@ async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
     assert_eq!(action, seconds(30));
     let later = "2026-03-04T12:02:00Z";
     let world = world.later(later);
-    let message =
-        "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass porch: delete a space of this class, or use another class";
+    let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass porch: delete a space of this class, or use another class";
     let mut status = refused_since(2, "OwnerLimitExceeded", message);
     for flipped in [3, 4] {
         status["conditions"][flipped]["lastTransitionTime"] = json!(later);
@@ -257,8 +270,11 @@ async fn what_another_class_limits_is_counted_before_a_space_leaves_a_missing_cl
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&porch());
     let space = edited(&converged(), &json!({"className": "porch"}), 103);
-    let missing = |message: &str| format!("SpaceClass greenhouse, which is in force, does not exist or cannot be read; {message}");
-    let (live, status) = (stored(&quota(), "uid-of-the-quota", 51), refused_since(2, "ClassNotFound", &missing(NOT_COUNTED)));
+    let missing = |message: &str| {
+        format!("SpaceClass greenhouse, which is in force, does not exist or cannot be read; {message}")
+    };
+    let (live, status) =
+        (stored(&quota(), "uid-of-the-quota", 51), refused_since(2, "ClassNotFound", &missing(NOT_COUNTED)));
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": "uid-of-the-quota"},
         {"op": "add", "path": "/spec/hard", "value": counting()},
@@ -313,7 +329,8 @@ async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// If the list came first, a policy that is created between the list and the mark could open the namespace and would not be noticed.
+/// If the list came first, a policy that is created between the list and the mark could open the namespace and would
+/// not be noticed.
 #[tokio::test]
 async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     let world = World::with(CALM, &everything());
@@ -348,9 +365,9 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
 /// An owner has replaced the operator's policy by one that allows all traffic, before the namespace was marked.
 #[tokio::test]
 async fn a_space_is_not_admitted_to_enforced_isolation_before_its_own_policy_is_restored() {
-    let marked = with(&stored_namespace(), &json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}}));
-    let metadata =
-        json!({"name": "developerspace-isolation", "namespace": SPACE, "uid": "uid-of-the-open-policy", "labels": {"padded": "yes"}});
+    let marked =
+        with(&stored_namespace(), &json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}}));
+    let metadata = json!({"name": "developerspace-isolation", "namespace": SPACE, "uid": "uid-of-the-open-policy", "labels": {"padded": "yes"}});
     let open = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}, "ingress": [{}]},
     });
@@ -389,7 +406,8 @@ async fn a_namespace_that_vanishes_does_not_hide_that_the_class_in_force_is_miss
     let status = refused_since(2, "ClassNotFound", message);
     let script = script![
         get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
-        patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61).refused(404, "NotFound"),
+        patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61)
+            .refused(404, "NotFound"),
         say(&space, &status),
         told("ClassNotFound"),
     ];

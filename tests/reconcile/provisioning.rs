@@ -16,7 +16,11 @@ fn from_nothing_to_ready() -> Vec<Step> {
 #[tokio::test]
 async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_that_order() {
     let world = World::with(MADE, &[class()]);
-    assert_eq!(world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap(), seconds(600), "the wall clock is asked again");
+    assert_eq!(
+        world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap(),
+        seconds(600),
+        "the wall clock is asked again"
+    );
 }
 
 /// Of a space without a place, the store keeps only a part of a long spec: nothing is granted by that part.
@@ -25,7 +29,11 @@ async fn a_new_space_with_a_long_spec_is_read_before_anything_is_granted() {
     let long = with(&fresh(), &json!({"spec": {"members": null, "description": "Where orchids grow. ".repeat(300)}}));
     let world = World::with(MADE, &[class()]);
     let gone = get(&space_path()).refused(404, "NotFound");
-    assert_eq!(world.reconcile(&long, script![gone]).await.unwrap(), seconds(120), "the answer may be that of a gateway");
+    assert_eq!(
+        world.reconcile(&long, script![gone]).await.unwrap(),
+        seconds(120),
+        "the answer may be that of a gateway"
+    );
     // It was edited in the meantime, and the watch is behind.
     let mut script = script![get(&space_path()).answered(fresh())];
     script.extend(from_nothing_to_ready());
@@ -58,9 +66,17 @@ async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
     let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
     assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(15), "a repair waits");
     let failing = said(&converged(), &refused_since(1, "ApplyFailed", "a webhook refuses the quota"));
-    assert_eq!(world.reconcile(&failing, script![]).await.unwrap(), seconds(15), "and so does an attempt that its owner may keep failing");
+    assert_eq!(
+        world.reconcile(&failing, script![]).await.unwrap(),
+        seconds(15),
+        "and so does an attempt that its owner may keep failing"
+    );
     let world = flooded(World::with(MADE, &[class()]));
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(15), "and so does the first step of a new space");
+    assert_eq!(
+        world.reconcile(&fresh(), script![]).await.unwrap(),
+        seconds(15),
+        "and so does the first step of a new space"
+    );
     let begun = from_nothing_to_ready().split_off(1);
     world.reconcile(&with_finalizer(), begun).await.unwrap();
 }
@@ -85,13 +101,20 @@ async fn a_converged_space_makes_no_call_and_is_woken_at_its_next_edge() {
         (warned(), "2026-03-09T07:59:18Z", 41_800),
     ] {
         let world = World::with(now, &everything());
-        assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::requeue(Duration::from_millis(wait)), "at {now}");
+        assert_eq!(
+            world.reconcile(&space, script![]).await.unwrap(),
+            Action::requeue(Duration::from_millis(wait)),
+            "at {now}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_protected_space_never_expires() {
-    let space = with(&converged(), &json!({"spec": {"protected": true}, "status": {"expiresAt": null, "terms": {"protected": true}}}));
+    let space = with(
+        &converged(),
+        &json!({"spec": {"protected": true}, "status": {"expiresAt": null, "terms": {"protected": true}}}),
+    );
     let mut objects = everything();
     objects[0]["spec"]["lifetime"]["allowProtected"] = json!(true);
     objects[1]["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");
@@ -141,8 +164,7 @@ fn offering(namespace: &Value, offer: &str) -> Value {
 }
 
 fn adopts(labels: &Value) -> Value {
-    let mut patch =
-        json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "30", "labels": with(&namespace()["metadata"]["labels"], labels)}});
+    let mut patch = json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "30", "labels": with(&namespace()["metadata"]["labels"], labels)}});
     patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
     patch
 }
@@ -158,7 +180,8 @@ async fn an_offered_namespace_is_adopted() {
         let offered = offering(&with(&foreign_namespace(), &json!({"metadata": {"uid": NAMESPACE_UID}})), &offer);
         let patch = adopts(&json!({}));
         let world = World::with(MADE, &[class(), offered.clone()]);
-        let [about_the_space, inside] = adopted("namespace orchid-lab, which its annotation offers to this DeveloperSpace, was adopted");
+        let [about_the_space, inside] =
+            adopted("namespace orchid-lab, which its annotation offers to this DeveloperSpace, was adopted");
         let script = script![
             add_finalizer(),
             get(&namespace_path()).answered(offered.clone()),
@@ -226,7 +249,10 @@ async fn the_offer_goes_once_the_status_has_the_uid() {
 #[tokio::test]
 async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
     // The namespace after the first write: claimed, and older than any namespace that was created for the space.
-    let older = with(&stored_namespace(), &json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "resourceVersion": "30"}}));
+    let older = with(
+        &stored_namespace(),
+        &json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "resourceVersion": "30"}}),
+    );
     let adopted = offering(&older, &offers()[0]);
     let world = World::with(MADE, &[class(), adopted.clone()]);
     let script = script![
@@ -284,7 +310,10 @@ async fn a_repair_that_meets_another_namespace_is_decided_again() {
 /// Row 24: the recorded UID is kept, so that the claim of a copy does not count later either.
 #[tokio::test]
 async fn a_restored_namespace_is_not_ours() {
-    let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace", "resourceVersion": "90"}}));
+    let restored = with(
+        &stored_namespace(),
+        &json!({"metadata": {"uid": "uid-of-the-restored-namespace", "resourceVersion": "90"}}),
+    );
     let world = World::with(CALM, &[class(), restored]);
     let mut status = provisioned();
     let copy = " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)";
@@ -334,7 +363,11 @@ async fn that_is_told_too_if_only_the_namespace_was_made_before_we_ended() {
     let world = World::with(CALM, &objects);
     let mut status = provisioned();
     status["namespace"]["uid"] = json!(second);
-    let script = script![say(&converged(), &status), told("NamespaceRecreated"), event_inside("NamespaceRecreated", SPACE, second)];
+    let script = script![
+        say(&converged(), &status),
+        told("NamespaceRecreated"),
+        event_inside("NamespaceRecreated", SPACE, second)
+    ];
     world.reconcile(&converged(), script).await.unwrap();
 }
 

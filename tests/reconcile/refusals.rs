@@ -43,12 +43,16 @@ async fn a_space_with_a_long_spec_is_read_until_it_has_a_place() {
 async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_ours() {
     let copied = stored(&namespace(), "uid-of-another-namespace", 30);
     let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));
-    let claim = |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
+    let claim =
+        |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
     let left = format!(" (it was left by an earlier DeveloperSpace of that name, UID {})", uid("an-earlier-lab"));
     let copy = " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)";
     for (theirs, what) in [(older, copy), (claim(json!(uid("an-earlier-lab"))), &left), (claim(Value::Null), "")] {
         let world = World::with(MADE, &[class(), theirs]);
-        world.reconcile(&fresh(), script![say(&fresh(), &conflict_about(what)), told("NamespaceConflict")]).await.unwrap();
+        world
+            .reconcile(&fresh(), script![say(&fresh(), &conflict_about(what)), told("NamespaceConflict")])
+            .await
+            .unwrap();
     }
 }
 
@@ -79,7 +83,8 @@ pub(crate) fn class_not_found(message: &str) -> Value {
 #[tokio::test]
 async fn a_name_that_the_class_denies_later_is_counted_and_costs_no_write() {
     let world = World::with(CALM, &everything());
-    let counted = |world: &World| world.metrics.render().contains("developerspace_noncompliant_spaces{rule=\"name\"} 1");
+    let counted =
+        |world: &World| world.metrics.render().contains("developerspace_noncompliant_spaces{rule=\"name\"} 1");
     world.reconcile(&converged(), script![]).await.unwrap();
     assert!(!counted(&world));
     world.keep(&with(&class(), &json!({"spec": {"names": {"denied": ["orchid-*"]}}})));
@@ -107,7 +112,8 @@ async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
         let stale = json!({"metadata": {"annotations": {"developerspace.dev/expires-at": shown}}});
         let stale = patched(&stored_namespace(), &stale, 60);
         world.keep(&stale);
-        let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
+        let patch =
+            json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
         let status = without_a_class();
         let script = script![
             merge_patch(&namespace_path(), patch.clone()).answered(patched(&stale, &patch, 61)),
@@ -124,7 +130,11 @@ async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
 #[tokio::test]
 async fn a_missing_class_stays_the_reason_when_the_namespace_vanishes() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
-    let stale = patched(&stored_namespace(), &json!({"metadata": {"annotations": {"developerspace.dev/expires-at": null}}}), 60);
+    let stale = patched(
+        &stored_namespace(),
+        &json!({"metadata": {"annotations": {"developerspace.dev/expires-at": null}}}),
+        60,
+    );
     world.keep(&stale);
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
     let refused = || merge_patch(&namespace_path(), patch.clone()).refused(404, "NotFound");
@@ -158,7 +168,11 @@ async fn a_class_that_nobody_has_judged_yet_is_waited_for() {
     let mut unjudged = class();
     unjudged["metadata"]["generation"] = json!(5);
     let world = World::with(MADE, &[unjudged]);
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "the event of the class follows");
+    assert_eq!(
+        world.reconcile(&fresh(), script![]).await.unwrap(),
+        Action::await_change(),
+        "the event of the class follows"
+    );
 }
 
 /// The class after it was deleted and created again at that time, without a verdict.
@@ -175,7 +189,11 @@ async fn a_class_that_is_never_judged_keeps_no_access_that_the_spec_no_longer_na
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&made_again("2026-03-04T11:59:50Z"));
     let space = edited(&converged(), &json!({"members": null}), 103);
-    let status = refused_since(2, "ClassNotAccepted", "the operator has not validated the current spec of SpaceClass greenhouse yet");
+    let status = refused_since(
+        2,
+        "ClassNotAccepted",
+        "the operator has not validated the current spec of SpaceClass greenhouse yet",
+    );
     let script = script![
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
         say(&space, &status),
@@ -191,7 +209,11 @@ async fn a_class_that_was_made_again_moments_ago_withholds_access_and_is_not_rep
     world.keep(&made_again("2026-03-04T11:59:57Z"));
     let space = edited(&converged(), &json!({"members": null}), 103);
     let script = script![delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"}))];
-    assert_eq!(world.reconcile(&space, script).await.unwrap(), seconds(7), "it is reported ten seconds after the creation of the class");
+    assert_eq!(
+        world.reconcile(&space, script).await.unwrap(),
+        seconds(7),
+        "it is reported ten seconds after the creation of the class"
+    );
     world.reconcile(&space, script![]).await.unwrap();
     // The verdict follows, so that the class in force is the same as before.
     world.keep(&class());
@@ -201,21 +223,36 @@ async fn a_class_that_was_made_again_moments_ago_withholds_access_and_is_not_rep
 
 /// The error of the validation of that class: a webhook of the cluster refuses its status.
 fn is_frozen(class: &str) -> String {
-    format!("failed to write the status of SpaceClass {class}: admission webhook \"guard.example.com\" denied the request: it is frozen")
+    format!(
+        "failed to write the status of SpaceClass {class}: admission webhook \"guard.example.com\" denied the request: it is frozen"
+    )
 }
 
 #[tokio::test]
 async fn a_new_space_reports_the_error_of_a_validation_and_is_admitted_once_the_class_is_validated() {
     let world = World::with("2026-03-02T08:00:01Z", &[made_again("2026-03-02T07:59:55Z")]);
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "a result or an error follows");
+    assert_eq!(
+        world.reconcile(&fresh(), script![]).await.unwrap(),
+        Action::await_change(),
+        "a result or an error follows"
+    );
     let error = is_frozen("greenhouse");
     assert!(world.store.put_validation_error("greenhouse".to_owned(), &error));
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(4), "the class was created six seconds ago");
+    assert_eq!(
+        world.reconcile(&fresh(), script![]).await.unwrap(),
+        seconds(4),
+        "the class was created six seconds ago"
+    );
     let world = world.later(MADE);
-    let message = format!("the operator has not validated the current spec of SpaceClass greenhouse yet: it {error}; the operator retries");
+    let message = format!(
+        "the operator has not validated the current spec of SpaceClass greenhouse yet: it {error}; the operator retries"
+    );
     let mut status = refused("ClassNotAccepted", &message);
     status["expiresAt"] = Value::Null;
-    world.reconcile(&fresh(), script![say(&fresh(), &status), told("ClassNotAccepted").saying(&message)]).await.unwrap();
+    world
+        .reconcile(&fresh(), script![say(&fresh(), &status), told("ClassNotAccepted").saying(&message)])
+        .await
+        .unwrap();
     let space = said(&fresh(), &status);
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::await_change(), "it is written once");
     // The result follows.
@@ -253,9 +290,11 @@ async fn a_space_that_is_to_be_moved_reports_the_error_of_a_validation() {
 
 #[tokio::test]
 async fn a_protected_name_is_refused() {
-    let (path, about) = (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));
+    let (path, about) =
+        (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));
     let space = with(&fresh(), &json!({"metadata": {"name": "monitoring", "uid": uid("monitoring")}}));
-    let message = "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
+    let message =
+        "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
     let status = refused("NamespaceConflict", message);
     let script = script![merge_patch(&path, says(100, &status)).answered(said(&space, &status)), about];
     World::with(MADE, &[class()]).reconcile(&space, script).await.unwrap();
@@ -319,12 +358,14 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     assert_eq!(world.requeued().await, [""; 0]);
     let sealed = sealed();
     let mut world = world.later(EXPIRES);
-    let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
+    let script = script![
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})),
+        told("NamespaceDeleted")
+    ];
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.requeued().await, [""; 0], "the namespace is still there");
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
-    let message =
-        "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
+    let message = "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
     let mut status = expired(message, false, EXPIRES);
     status["namespace"] = Value::Null;
     world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();

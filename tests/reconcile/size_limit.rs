@@ -1,4 +1,5 @@
-//! Spaces whose owner has added managed fields until no write of the operator fits: they are removed, and the write is sent once more.
+//! Spaces whose owner has added managed fields until no write of the operator fits: they are removed, and the write is
+//! sent once more.
 
 use super::{
     deletion::{leaving, read_crd},
@@ -42,7 +43,10 @@ async fn a_seal_that_does_not_fit_is_written_without_the_managed_fields_and_the_
 #[tokio::test]
 async fn a_renewal_before_the_removal_or_after_it_is_honoured() {
     let second = say(&without_managed_fields(&warned()), &sealing()).refused(409, "Conflict");
-    for lost in [script![remove_managed_fields(&warned()).refused(409, "Conflict")], script![remove_managed_fields(&warned()), second]] {
+    for lost in [
+        script![remove_managed_fields(&warned()).refused(409, "Conflict")],
+        script![remove_managed_fields(&warned()), second],
+    ] {
         let mut script = script![say(&warned(), &sealing()).too_large()];
         script.extend(lost);
         script.extend(renewed_in_between());

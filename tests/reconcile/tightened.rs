@@ -36,14 +36,28 @@ fn patch_namespace(live: &Value, labels: &Value, annotations: &Value) -> Call {
 async fn levels_labels_and_annotations_of_the_class_reach_a_refused_space() {
     let keeper = json!({"example.com/keeper": "zoe"});
     for (spec, labels, annotations) in [
-        (json!({"podSecurity": {"enforce": "restricted"}}), json!({"pod-security.kubernetes.io/enforce": "restricted"}), json!({})),
-        (json!({"metadata": {"labels": {"example.com/floor": "upper"}}}), json!({"example.com/floor": "upper"}), json!({})),
-        (json!({"metadata": {"labels": null, "annotations": keeper}}), json!({"example.com/floor": null}), keeper.clone()),
+        (
+            json!({"podSecurity": {"enforce": "restricted"}}),
+            json!({"pod-security.kubernetes.io/enforce": "restricted"}),
+            json!({}),
+        ),
+        (
+            json!({"metadata": {"labels": {"example.com/floor": "upper"}}}),
+            json!({"example.com/floor": "upper"}),
+            json!({}),
+        ),
+        (
+            json!({"metadata": {"labels": null, "annotations": keeper}}),
+            json!({"example.com/floor": null}),
+            keeper.clone(),
+        ),
     ] {
         let world = World::with(CALM, &everything());
         world.keep(&changed_class(&spec));
-        let script =
-            script![get(&namespace_path()).answered(stored_namespace()), patch_namespace(&stored_namespace(), &labels, &annotations)];
+        let script = script![
+            get(&namespace_path()).answered(stored_namespace()),
+            patch_namespace(&stored_namespace(), &labels, &annotations)
+        ];
         world.reconcile(&refused_space(), script).await.unwrap();
         world.reconcile(&refused_space(), script![]).await.unwrap();
     }
@@ -73,7 +87,8 @@ async fn so_does_a_space_whose_namespace_cannot_be_written() {
     let message = "failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden";
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
-        patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({})).refused(403, "Forbidden"),
+        patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({}))
+            .refused(403, "Forbidden"),
         say(&converged(), &failures::apply_failed_in(1, message)),
         told("ApplyFailed"),
     ];
@@ -85,10 +100,15 @@ async fn so_does_a_space_whose_namespace_cannot_be_written() {
 async fn a_refusal_and_an_error_are_reported_together_and_once() {
     let world = World::with(CALM, &everything());
     world.keep(&changed_class(&json!({"metadata": {"labels": {"example.com/floor": "upper"}}})));
-    let reset = |port: u16| format!("failed calling webhook: read tcp 10.42.0.1:{port}->10.42.0.17:9443: connection reset by peer");
+    let reset = |port: u16| {
+        format!("failed calling webhook: read tcp 10.42.0.1:{port}->10.42.0.17:9443: connection reset by peer")
+    };
     let attempt = |port| {
         let refused = patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({}));
-        script![get(&namespace_path()).answered(stored_namespace()), refused.refused_with(403, "Forbidden", &reset(port)),]
+        script![
+            get(&namespace_path()).answered(stored_namespace()),
+            refused.refused_with(403, "Forbidden", &reset(port)),
+        ]
     };
     let message = format!(
         "{GREEDY}; in addition, the operator failed to write the labels and annotations of namespace orchid-lab: {}",
@@ -99,7 +119,11 @@ async fn a_refusal_and_an_error_are_reported_together_and_once() {
     first.extend(script![say(&space, &status)]);
     assert_eq!(class_of(&world.reconcile(&space, first).await), Some(Class::Forbidden));
     let space = said(&space, &status);
-    assert_eq!(class_of(&world.reconcile(&space, attempt(61_022)).await), Some(Class::Forbidden), "nothing is written again");
+    assert_eq!(
+        class_of(&world.reconcile(&space, attempt(61_022)).await),
+        Some(Class::Forbidden),
+        "nothing is written again"
+    );
     // The refusal alone is reported once the write succeeds.
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
@@ -151,14 +175,18 @@ async fn a_drifted_child_of_a_refused_space_is_repaired() {
         (limits(), "uid-of-the-limits", json!({"spec": {"limits": []}})),
         (network(), "uid-of-the-network-policy", json!({"spec": {"ingress": [{}]}})),
     ] {
-        let world = World::with(CALM, &everything_but(wanted["kind"].as_str().unwrap(), wanted["metadata"]["name"].as_str().unwrap()));
+        let world = World::with(
+            CALM,
+            &everything_but(wanted["kind"].as_str().unwrap(), wanted["metadata"]["name"].as_str().unwrap()),
+        );
         let drifted = with(&stored(&wanted, uid, 60), &drift);
         world.keep(&drifted);
         let operations = drift::operations(uid, "/spec", &wanted["spec"]);
         let repair = json_patch(&child_path(&wanted), operations).answered(stored(&wanted, uid, 61));
         // Limits may be stricter than wanted, so they are read first.
         let is_read = wanted["kind"] == "LimitRange";
-        let script = if is_read { script![get(&child_path(&wanted)).answered(drifted), repair] } else { script![repair] };
+        let script =
+            if is_read { script![get(&child_path(&wanted)).answered(drifted), repair] } else { script![repair] };
         world.reconcile(&refused_space(), script).await.unwrap();
         world.reconcile(&refused_space(), script![]).await.unwrap();
     }
@@ -167,7 +195,8 @@ async fn a_drifted_child_of_a_refused_space_is_repaired() {
 #[tokio::test]
 async fn a_key_that_the_class_no_longer_allows_goes_from_a_refused_space() {
     let keys = json!({"labels": {"example.com/stage": "demo", "example.org/tier": "two"}});
-    let (space, live) = (with(&refused_space(), &json!({"spec": keys})), with(&namespace(), &json!({"metadata": keys})));
+    let (space, live) =
+        (with(&refused_space(), &json!({"spec": keys})), with(&namespace(), &json!({"metadata": keys})));
     let live = stored(&live, NAMESPACE_UID, 50);
     let world = World::with(CALM, &everything_but("Namespace", SPACE));
     world.keep(&live);
@@ -186,7 +215,8 @@ async fn a_key_that_the_class_no_longer_allows_goes_from_a_refused_space() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// The texts about the space are those last accepted, and the owner annotation of the namespace shows the owner in force.
+/// The texts about the space are those last accepted, and the owner annotation of the namespace shows the owner in
+/// force.
 #[tokio::test]
 async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     let words = json!({
@@ -198,7 +228,10 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     });
     let space = edited(&converged(), &words, 103);
     let mut objects = everything();
-    objects[1] = with(&stored_namespace(), &json!({"metadata": {"annotations": {"developerspace.dev/owner": "User:mallory@example.com"}}}));
+    objects[1] = with(
+        &stored_namespace(),
+        &json!({"metadata": {"annotations": {"developerspace.dev/owner": "User:mallory@example.com"}}}),
+    );
     let world = World::with(CALM, &objects);
     let message = "spec.quota requests.cpu: 64 is above the class's maximum of 4: set 4 or less; until then neither User:carol@example.com \
                    nor User:ada@example.com has the access of the owner, and the space counts for User:ada@example.com";
@@ -216,7 +249,8 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// F16: a client that writes whole objects drops finalizers, and without the operator's finalizer a deletion leaves the namespace behind.
+/// F16: a client that writes whole objects drops finalizers, and without the operator's finalizer a deletion leaves the
+/// namespace behind.
 #[tokio::test]
 async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     let others = json!(["example.com/other"]);
@@ -239,14 +273,18 @@ async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     }
 }
 
-/// The reconcile that restores the finalizer is also the first one that refuses the spec, so the status is written at the resulting
-/// version.
+/// The reconcile that restores the finalizer is also the first one that refuses the spec, so the status is written at
+/// the resulting version.
 #[tokio::test]
 async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() {
     let lost = with(&greedy(), &json!({"metadata": {"finalizers": null}}));
     let patch = json!({"metadata": {"resourceVersion": "103", "finalizers": ["developerspace.dev/namespace"]}});
     let (held, status) = (patched(&lost, &patch, 104), refused_since(2, "QuotaExceedsClass", GREEDY));
-    let script = script![merge_patch(&space_path(), patch).answered(held.clone()), say(&held, &status), told("QuotaExceedsClass"),];
+    let script = script![
+        merge_patch(&space_path(), patch).answered(held.clone()),
+        say(&held, &status),
+        told("QuotaExceedsClass"),
+    ];
     let world = World::with(CALM, &everything());
     world.reconcile(&lost, script).await.unwrap();
     world.reconcile(&said(&held, &status), script![]).await.unwrap();
@@ -255,7 +293,9 @@ async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() 
 /// The class consents to protection, and another part of the spec is refused.
 #[tokio::test]
 async fn a_refused_spec_of_an_upgraded_space_costs_neither_its_protection_nor_its_end() {
-    for (spec, end) in [(json!({"protected": true}), Value::Null), (json!({"ttl": "14d"}), json!("2026-03-16T08:00:00Z"))] {
+    for (spec, end) in
+        [(json!({"protected": true}), Value::Null), (json!({"ttl": "14d"}), json!("2026-03-16T08:00:00Z"))]
+    {
         let before = json!({"spec": spec, "status": {"terms": null, "expiresAt": end}});
         let space = edited(&with(&converged(), &before), &json!({"quota": {"requests.cpu": "64"}}), 103);
         let mut live = stored_namespace();

@@ -34,8 +34,7 @@ async fn crowd(now: &str, waiting: usize) -> World {
     world
 }
 
-const WAITS: &str =
-    "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: delete a space of this class, or use another class";
+const WAITS: &str = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: delete a space of this class, or use another class";
 
 fn warned_of_deletion() -> Value {
     let warning = "; 10 older spaces of User:ada@example.com wait as well, which is the maximum, so this one is deleted after an hour";
@@ -63,7 +62,10 @@ fn delete_fern() -> Call {
 async fn eleven(now: &str) -> World {
     let world = crowd(now, 10).await;
     let status = warned_of_deletion();
-    world.reconcile(&named("fern-lab"), script![fern_says(&named("fern-lab"), &status), fern_told("OwnerLimitExceeded")]).await.unwrap();
+    world
+        .reconcile(&named("fern-lab"), script![fern_says(&named("fern-lab"), &status), fern_told("OwnerLimitExceeded")])
+        .await
+        .unwrap();
     world
 }
 
@@ -101,7 +103,11 @@ async fn when_one_of_the_ten_goes_the_eleventh_waits_on() {
     world.recall_waiting(&older(4), "greenhouse");
     let space = said(&space, &status);
     let again = warned_of_deletion();
-    assert_eq!(world.reconcile(&space, script![fern_says(&space, &again)]).await.unwrap(), seconds(600), "the hour begins again");
+    assert_eq!(
+        world.reconcile(&space, script![fern_says(&space, &again)]).await.unwrap(),
+        seconds(600),
+        "the hour begins again"
+    );
 }
 
 #[tokio::test]
@@ -138,8 +144,7 @@ async fn the_clock_stands_while_the_class_is_missing() {
     let world = eleven(MADE).await;
     world.store.remove_class("greenhouse");
     let world = world.later(AN_HOUR_LATER);
-    let message =
-        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
+    let message = "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
     let (space, status) = (waiting(&warned_of_deletion()), refused("ClassNotFound", message));
     world.reconcile(&space, script![fern_says(&space, &status), fern_told("ClassNotFound")]).await.unwrap();
     world.keep(&tight());
@@ -188,7 +193,8 @@ async fn a_space_that_has_or_had_a_namespace_or_a_place_is_never_deleted() {
         &json!({"metadata": {"name": "fern-lab", "annotations": {"developerspace.dev/space-uid": uid("fern-lab")}}}),
     );
     assert_eq!(deletion_of(&space, Some(&made)).await, None, "it was made and could not be recorded yet");
-    let had = with(&space, &json!({"status": {"namespace": {"name": "fern-lab", "uid": "uid-of-a-namespace-that-is-gone"}}}));
+    let had =
+        with(&space, &json!({"status": {"namespace": {"name": "fern-lab", "uid": "uid-of-a-namespace-that-is-gone"}}}));
     assert_eq!(deletion_of(&had, None).await, None);
     let admitted = json!({"className": "orchard", "owner": {"kind": "User", "name": "ada@example.com"}});
     assert_eq!(deletion_of(&with(&space, &json!({"status": admitted})), None).await, None, "it waits to move");
@@ -213,7 +219,8 @@ async fn a_refused_deletion_is_told_once() {
     );
     let world = world.later(AN_HOUR_LATER);
     let refused = || delete_fern().refused_with(403, "Forbidden", no);
-    let result = world.reconcile(&space, script![refused(), fern_says(&space, &status), fern_told("ApplyFailed")]).await;
+    let result =
+        world.reconcile(&space, script![refused(), fern_says(&space, &status), fern_told("ApplyFailed")]).await;
     assert_eq!(class_of(&result), Some(Class::Forbidden));
     let space = said(&space, &status);
     let again = delete(&format!("{SPACES}/fern-lab"), &json!({"uid": uid("fern-lab"), "resourceVersion": "102"}));

@@ -30,7 +30,8 @@ fn expiring_since(generation: i64, warned_of: Option<&str>, since: &str) -> Valu
     })
 }
 
-/// `spec` and `class_spec` move the end of a warned space to `end` (null: no end) until `back` reverts the change. The space is then warned again.
+/// `spec` and `class_spec` move the end of a warned space to `end` (null: no end) until `back` reverts the change. The
+/// space is then warned again.
 async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Value) {
     let world = World::with(MEANWHILE, &everything());
     world.keep(&with(&class(), &json!({"spec": class_spec})));
@@ -60,7 +61,11 @@ async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Va
     world.reconcile(&space, script).await.unwrap();
     let space = said(&space, &status);
     let world = world.later("2026-03-10T12:59:59Z");
-    assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::requeue(Duration::from_millis(800)), "it lives on until then");
+    assert_eq!(
+        world.reconcile(&space, script![]).await.unwrap(),
+        Action::requeue(Duration::from_millis(800)),
+        "it lives on until then"
+    );
 }
 
 #[tokio::test]
@@ -89,14 +94,17 @@ async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
     status["conditions"][1] = expiring_since(1, moved.as_str(), later);
     let overdue = |world: &World| world.watchdog.ages(later.parse().unwrap()).overdue;
     let [live, written] = show(&stored, &moved, 61);
-    let result = world.reconcile(&converged(), script![live, written, say(&converged(), &status).refused(403, "Forbidden")]).await;
+    let result = world
+        .reconcile(&converged(), script![live, written, say(&converged(), &status).refused(403, "Forbidden")])
+        .await;
     assert_eq!((class_of(&result), overdue(&world)), (Some(Class::Forbidden), Duration::from_secs(120)));
     let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring")];
     world.reconcile(&converged(), script).await.unwrap();
     assert_eq!(overdue(&world), Duration::ZERO, "the warning stands, and its time has begun");
 }
 
-/// A late warning moved the end, and the class has other warnings since. The last one is due shortly before the moved end.
+/// A late warning moved the end, and the class has other warnings since. The last one is due shortly before the moved
+/// end.
 #[tokio::test]
 async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
     let (late, moved, last) = ("2026-03-09T11:00:00Z", "2026-03-09T12:00:00Z", "2026-03-09T11:55:00Z");
@@ -113,7 +121,10 @@ async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
     let message = status["conditions"][1]["message"].as_str().unwrap().replace("warned 1h", "warned 5m");
     status["conditions"][1]["message"] = json!(message);
     let result = world.reconcile(&space, script![say(&space, &status).refused(403, "Forbidden")]).await;
-    assert_eq!((class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue), (Some(Class::Forbidden), Duration::ZERO));
+    assert_eq!(
+        (class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue),
+        (Some(Class::Forbidden), Duration::ZERO)
+    );
 }
 
 /// The status after the first warning of a space that is stalled since then.
@@ -136,8 +147,7 @@ fn warned_and_stalled(reason: &str, message: &str) -> Value {
 /// The namespace of the space was deleted, and another client has created one of that name.
 #[tokio::test]
 async fn no_warning_is_published_in_a_namespace_of_others_or_announces_its_deletion() {
-    let class_missing =
-        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
+    let class_missing = "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
     let conflict = refusals::conflict()["conditions"][0]["message"].as_str().unwrap().to_owned();
     for (objects, reason, message) in [
         (vec![class(), foreign_namespace()], "NamespaceConflict", conflict.as_str()),
@@ -158,20 +168,26 @@ async fn no_warning_announces_the_deletion_of_a_namespace_whose_name_became_prot
     let world = World::with(WARNED_A_DAY_BEFORE, &everything()).protecting("orchid-*");
     let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
     status["conditions"][1]["message"] = json!(expiring_alone("1d"));
-    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring").saying(&expiring_alone("1d"))];
+    let script =
+        script![say(&converged(), &status), told("Expiring"), told_inside("Expiring").saying(&expiring_alone("1d"))];
     world.reconcile(&converged(), script).await.unwrap();
     world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
 }
 
-/// The class was created again, so that no spec of it was accepted yet. The space follows the terms that its status records.
+/// The class was created again, so that no spec of it was accepted yet. The space follows the terms that its status
+/// records.
 #[tokio::test]
 async fn a_warning_does_not_wait_until_the_class_is_validated() {
     let mut again = with(&class(), &json!({"metadata": {"uid": "uid-of-the-class-made-again", "generation": 1}}));
     again.as_object_mut().unwrap().remove("status");
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     world.keep(&again);
-    let status = warned_and_stalled("ClassNotAccepted", "the operator has not validated the current spec of SpaceClass greenhouse yet");
-    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring"), told("ClassNotAccepted")];
+    let status = warned_and_stalled(
+        "ClassNotAccepted",
+        "the operator has not validated the current spec of SpaceClass greenhouse yet",
+    );
+    let script =
+        script![say(&converged(), &status), told("Expiring"), told_inside("Expiring"), told("ClassNotAccepted")];
     world.reconcile(&converged(), script).await.unwrap();
     world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
 }
@@ -179,7 +195,10 @@ async fn a_warning_does_not_wait_until_the_class_is_validated() {
 #[tokio::test]
 async fn an_end_to_come_is_expected_though_its_last_warning_is_refused() {
     let world = World::with(WARNED_AN_HOUR_BEFORE, &everything());
-    let space = with(&converged(), &json!({"metadata": {"resourceVersion": "103"}, "status": warned_of("1d", WARNED_A_DAY_BEFORE)}));
+    let space = with(
+        &converged(),
+        &json!({"metadata": {"resourceVersion": "103"}, "status": warned_of("1d", WARNED_A_DAY_BEFORE)}),
+    );
     let result = world.reconcile(&space, script![say(&space, &expiring()).refused(403, "Forbidden")]).await;
     assert_eq!(class_of(&result), Some(Class::Forbidden));
     assert!(world.watchdog.is_behind(EXPIRES.parse().unwrap(), 0), "others make way for it when its time has come");

@@ -17,7 +17,8 @@ async fn withhold(world: &World, (space, class): (&Value, &Value), script: Vec<S
     let (space, class): (DeveloperSpace, SpaceClass) = (read(space), read(class));
     let resolved = resolve(&space, "greenhouse", &class.spec).resolved;
     let children = desire(&space, &resolved, None).children;
-    let apply = async |client| children::children(&world.context(client), SPACE, &children, Grant::Withheld, None).await;
+    let apply =
+        async |client| children::children(&world.context(client), SPACE, &children, Grant::Withheld, None).await;
     assert_eq!(play(script, apply).await.map_err(|error| error.sentence()), Ok(Progress::Done));
 }
 
@@ -41,7 +42,8 @@ async fn an_evicted_owner_leaves_and_the_new_one_is_not_let_in() {
 async fn a_binding_without_our_label_loses_its_subjects_too() {
     let space = with(&converged(), &json!({"spec": {"owner": {"name": "carol@example.com"}}}));
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
-    let stripped = with(&stored(&owner_binding(), "uid-of-the-owner-binding", 60), &json!({"metadata": {"labels": null}}));
+    let stripped =
+        with(&stored(&owner_binding(), "uid-of-the-owner-binding", 60), &json!({"metadata": {"labels": null}}));
     let script = script![
         get(&child_path(&owner_binding())).answered(stripped),
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
@@ -51,7 +53,8 @@ async fn a_binding_without_our_label_loses_its_subjects_too() {
 
 #[tokio::test]
 async fn a_member_leaves_and_a_role_of_the_class_reaches_those_who_stay() {
-    let space = with(&converged(), &json!({"spec": {"members": [{"kind": "Group", "name": "newcomers", "role": "helper"}]}}));
+    let space =
+        with(&converged(), &json!({"spec": {"members": [{"kind": "Group", "name": "newcomers", "role": "helper"}]}}));
     let class = with(&class(), &json!({"spec": {"ownerRole": "helper"}}));
     let world = World::with(CALM, &everything());
     let viewer = with(&owner_binding(), &json!({"roleRef": {"name": "view"}}));
@@ -93,7 +96,11 @@ async fn without_a_class_only_subjects_leave() {
         {"op": "add", "path": "/subjects", "value": [user("ada@example.com")]},
     ]);
     let script = script![side_by_side([
-        json_patch(&child_path(&owner_binding()), kept).answered(stored(&owner_binding(), "uid-of-the-owner-binding", 61)),
+        json_patch(&child_path(&owner_binding()), kept).answered(stored(
+            &owner_binding(),
+            "uid-of-the-owner-binding",
+            61
+        )),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
     ])];
     let withdraw = async |client| children::withdraw_subjects(&world.context(client), SPACE, &space.spec).await;
@@ -113,7 +120,8 @@ fn policy(name: &str, labels: &Value) -> Value {
 async fn a_policy_of_others_breaches_enforced_isolation_and_one_of_the_platform_does_not() {
     let mut walled = with(&class(), &json!({"metadata": {"generation": 5}, "spec": {"network": {"enforced": true}}}));
     walled["status"]["conditions"][0]["observedGeneration"] = json!(5);
-    let marked = with(&stored_namespace(), &json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}}));
+    let marked =
+        with(&stored_namespace(), &json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}}));
     let mut objects = everything();
     (objects[0], objects[1]) = (walled, marked);
     let world = World::with(CALM, &objects);
@@ -123,8 +131,7 @@ async fn a_policy_of_others_breaches_enforced_isolation_and_one_of_the_platform_
     let message = "class greenhouse enforces the isolation of namespace orchid-lab, and NetworkPolicy open can allow more traffic, so no \
                    new access is granted: delete the policies with kubectl -n orchid-lab delete networkpolicy open, or have an administrator \
                    set the label developerspace.dev/platform-policy=true on those that are needed";
-    let newcomers =
-        json!([{"kind": "Group", "name": "gardeners", "role": "helper"}, {"kind": "Group", "name": "newcomers", "role": "helper"}]);
+    let newcomers = json!([{"kind": "Group", "name": "gardeners", "role": "helper"}, {"kind": "Group", "name": "newcomers", "role": "helper"}]);
     let space = edited(&converged(), &json!({"members": newcomers}), 103);
     let status = refused_since(2, "IsolationBreached", message);
     world.reconcile(&space, script![say(&space, &status), told("IsolationBreached")]).await.unwrap();
@@ -143,18 +150,21 @@ async fn a_space_is_admitted_to_enforced_isolation_by_what_the_api_server_lists(
     let world = World::with(CALM, &everything());
     for (items, refused) in [(vec![ours.clone()], false), (vec![ours, open], true)] {
         let script = script![get(&path).answered(listed(&items))];
-        let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
+        let asked =
+            play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
         assert_eq!(asked.unwrap().is_some(), refused);
     }
     world.keep(&policy("open", &json!({})));
-    let asked = play(script![], async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
+    let asked =
+        play(script![], async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
     assert!(asked.unwrap().is_some(), "what the watch knows already is not asked for");
 }
 
 /// An owner has replaced the operator's policy by one that allows all traffic, and that is too large to be repaired.
 #[tokio::test]
 async fn an_altered_policy_of_the_operators_name_is_restored_before_an_admission() {
-    let altered = with(&policy("developerspace-isolation", &json!({"padded": "yes"})), &json!({"spec": {"ingress": [{}]}}));
+    let altered =
+        with(&policy("developerspace-isolation", &json!({"padded": "yes"})), &json!({"spec": {"ingress": [{}]}}));
     let uid = "uid-of-developerspace-isolation";
     let list = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"}, "items": [altered],
@@ -163,15 +173,25 @@ async fn an_altered_policy_of_the_operators_name_is_restored_before_an_admission
     let repair = || json_patch(&child_path(&network()), drift::operations(uid, "/spec", &network()["spec"]));
     let removal = || delete(&child_path(&network()), &json!({"uid": uid}));
     let wanted = || Some(read(&network()));
-    let (isolated, open) = (OwnPolicy { before: wanted(), after: wanted() }, OwnPolicy { before: None, after: wanted() });
+    let (isolated, open) =
+        (OwnPolicy { before: wanted(), after: wanted() }, OwnPolicy { before: None, after: wanted() });
     for (own, script, error) in [
         (&isolated, script![listed(), repair().answered(stored(&network(), uid, 71))], None),
-        (&isolated, script![listed(), repair().too_large(), removal(), make(&network(), "uid-of-the-second-network-policy")], None),
-        (&isolated, script![listed(), repair().too_large(), removal().refused(403, "Forbidden")], Some(Class::Forbidden)),
+        (
+            &isolated,
+            script![listed(), repair().too_large(), removal(), make(&network(), "uid-of-the-second-network-policy")],
+            None,
+        ),
+        (
+            &isolated,
+            script![listed(), repair().too_large(), removal().refused(403, "Forbidden")],
+            Some(Class::Forbidden),
+        ),
         (&open, script![listed(), removal()], None),
     ] {
         let world = World::with(CALM, &everything_but("NetworkPolicy", "developerspace-isolation"));
-        let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", own).await).await;
+        let asked =
+            play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", own).await).await;
         assert_eq!(asked.map(|refusal| refusal.is_some()).map_err(|error| error.class()), error.map_or(Ok(false), Err));
     }
 }

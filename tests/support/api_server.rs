@@ -115,7 +115,10 @@ pub(crate) fn remove_managed_fields(space: &Value) -> Call {
 
 /// The SelfSubjectAccessReview for the verb `bind` on that ClusterRole.
 pub(crate) fn may_bind(role: &str, allowed: bool) -> Call {
-    may(json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}), allowed)
+    may(
+        json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}),
+        allowed,
+    )
 }
 
 /// The SelfSubjectAccessReview for those attributes.
@@ -217,10 +220,14 @@ impl Call {
 /// Returns true if `whole` has every field of `part`.
 pub(crate) fn contains(whole: &Value, part: &Value) -> bool {
     match part {
-        Value::Object(fields) => fields.iter().all(|(key, value)| whole.get(key).is_some_and(|whole| contains(whole, value))),
+        Value::Object(fields) => {
+            fields.iter().all(|(key, value)| whole.get(key).is_some_and(|whole| contains(whole, value)))
+        }
         Value::Array(items) => {
             let whole = whole.as_array();
-            whole.is_some_and(|whole| whole.len() == items.len() && whole.iter().zip(items).all(|(whole, part)| contains(whole, part)))
+            whole.is_some_and(|whole| {
+                whole.len() == items.len() && whole.iter().zip(items).all(|(whole, part)| contains(whole, part))
+            })
         }
         _ => whole == part,
     }
@@ -256,7 +263,11 @@ impl Seen {
         let bytes = body.collect_bytes().await.expect("a request's body is in memory");
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a body is JSON") };
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
-        Self { method: format!("{}{form}", head.method), path: path.replace("?&", "?").trim_end_matches('?').to_owned(), body }
+        Self {
+            method: format!("{}{form}", head.method),
+            path: path.replace("?&", "?").trim_end_matches('?').to_owned(),
+            body,
+        }
     }
 }
 
@@ -339,7 +350,8 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
                 answer(reply, *call);
             }
             Some(Step::SideBySide(mut calls)) => {
-                // The calls are answered once all of them have arrived: a client that waits for a response before its next call never gets one.
+                // The calls are answered once all of them have arrived: a client that waits for a response before its
+                // next call never gets one.
                 let mut came = vec![(reply, take(&mut calls, &seen))];
                 while !calls.is_empty() {
                     let next = script.next(&mut handle).await;

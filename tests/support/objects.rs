@@ -1,4 +1,5 @@
-//! The objects of one space. Owner, team, members, class, roles and space have different names, so that no test can confuse them.
+//! The objects of one space. Owner, team, members, class, roles and space have different names, so that no test can
+//! confuse them.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -85,7 +86,9 @@ pub(crate) fn stored(made: &Value, uid: &str, version: u64) -> Value {
     } else {
         object["metadata"]["namespace"] = json!(SPACE);
     }
-    let owned = |map: &Value| map.as_object().into_iter().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect::<Value>();
+    let owned = |map: &Value| {
+        map.as_object().into_iter().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect::<Value>()
+    };
     let fields = json!({"f:metadata": {"f:labels": owned(&object["metadata"]["labels"]), "f:annotations": owned(&object["metadata"]["annotations"])}});
     object["metadata"]["uid"] = json!(uid);
     object["metadata"]["resourceVersion"] = json!(version.to_string());
@@ -175,7 +178,10 @@ pub(crate) fn warned() -> Value {
 
 /// The space after it has expired, as its status reports.
 pub(crate) fn sealed() -> Value {
-    merged(&warned(), &json!({"metadata": {"resourceVersion": "111"}, "status": expired(&being_deleted(), true, EXPIRES)}))
+    merged(
+        &warned(),
+        &json!({"metadata": {"resourceVersion": "111"}, "status": expired(&being_deleted(), true, EXPIRES)}),
+    )
 }
 
 /// A space after its owner edited it: another spec, and the next generation.
@@ -256,11 +262,19 @@ pub(crate) fn network() -> Value {
 }
 
 pub(crate) fn owner_binding() -> Value {
-    binding("developerspace-owner", "edit", &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ada@example.com"}))
+    binding(
+        "developerspace-owner",
+        "edit",
+        &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ada@example.com"}),
+    )
 }
 
 pub(crate) fn member_binding() -> Value {
-    binding("developerspace-helper", "view", &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "gardeners"}))
+    binding(
+        "developerspace-helper",
+        "view",
+        &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "gardeners"}),
+    )
 }
 
 pub(crate) fn binding(name: &str, role: &str, subject: &Value) -> Value {
@@ -389,7 +403,9 @@ fn expiring_message(before: &str) -> String {
 
 /// The warning of a space whose end deletes no namespace.
 pub(crate) fn expiring_alone(before: &str) -> String {
-    format!("this DeveloperSpace expires at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the current time")
+    format!(
+        "this DeveloperSpace expires at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the current time"
+    )
 }
 
 /// The status after the warning of the threshold `before`. The first warning was given a day before the end.

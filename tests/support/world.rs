@@ -27,7 +27,8 @@ use developerspace_operator::{
     installed::Installed,
     metrics::Metrics,
     runtime::{
-        error::Error, events::recorder, recent_writes::RecentWrites, requeue::RequeueSender, watchdog::Watchdog, worker_slots::WorkerSlots,
+        error::Error, events::recorder, recent_writes::RecentWrites, requeue::RequeueSender, watchdog::Watchdog,
+        worker_slots::WorkerSlots,
     },
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -74,7 +75,8 @@ impl World {
     /// A cluster of which no source was listed yet.
     pub(crate) fn unlisted(now: &str) -> Self {
         let (requeue, requeued) = RequeueSender::new();
-        let (store, attempts, watchdog, metrics, owner_limit, expiry_queue, recent_writes, creations, installed) = Default::default();
+        let (store, attempts, watchdog, metrics, owner_limit, expiry_queue, recent_writes, creations, installed) =
+            Default::default();
         Self {
             now: now.parse().unwrap(),
             store,
@@ -202,7 +204,8 @@ impl World {
         play(script, async |client| reconcile_queued(space, self.context(client)).await).await
     }
 
-    /// Reconciles `space` at its end, as `expiry_worker::run` does with the copy in the store by name. Returns true if it was reconciled.
+    /// Reconciles `space` at its end, as `expiry_worker::run` does with the copy in the store by name. Returns true if
+    /// it was reconciled.
     pub(crate) async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
         let space = objects::read::<CachedSpace>(space).by_name();
         play(script, async |client| reconcile_expiring(&space, &self.context(client)).await).await

@@ -47,7 +47,8 @@ pub(super) struct Skew(pub i64);
 
 impl Skew {
     /// From a slow clock to one that is too far ahead to be accepted, and a time in the distant future.
-    pub(super) const ALL: [Self; 7] = [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
+    pub(super) const ALL: [Self; 7] =
+        [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
 }
 
 /// The fields that a request sets in a space's spec.
@@ -150,9 +151,11 @@ impl Action {
             | Self::Delete(persona, _)
             | Self::Open(persona, _)
             | Self::Shut(persona, _) => persona,
-            Self::ChangeClass(..) | Self::DeleteClass(_) | Self::CreateClass(_) | Self::DeleteNamespace(_) | Self::RestoreNamespace(_) => {
-                Persona::Admin
-            }
+            Self::ChangeClass(..)
+            | Self::DeleteClass(_)
+            | Self::CreateClass(_)
+            | Self::DeleteNamespace(_)
+            | Self::RestoreNamespace(_) => Persona::Admin,
         }
     }
 
@@ -167,7 +170,9 @@ impl Action {
             Self::ChangeSpec(_, space, change) => spec(space, change.spec(names, now)),
             Self::Move(_, space, class) => spec(space, json!({"className": names.class(class)})),
             Self::HandOver(_, space, to) => spec(space, json!({"owner": names.subject(to)})),
-            Self::Renew(_, space, Skew(ahead)) => spec(space, json!({"renewedAt": written(now + TimeDelta::seconds(ahead))})),
+            Self::Renew(_, space, Skew(ahead)) => {
+                spec(space, json!({"renewedAt": written(now + TimeDelta::seconds(ahead))}))
+            }
             Self::Apply(_, space) => {
                 let path = format!("{}?fieldManager=gitops&force=true", of_space(space));
                 ApiRequest { content: APPLY, ..ApiRequest::new(Method::PATCH, path, known.manifest(space)?.clone()) }
@@ -178,15 +183,21 @@ impl Action {
                 ApiRequest::new(Method::PUT, of_space(space), manifest)
             }
             Self::Delete(_, space) => ApiRequest::delete(of_space(space)),
-            Self::Open(_, space) => ApiRequest::new(Method::POST, policies(&names.space(space)), opening(&names.space(space))),
+            Self::Open(_, space) => {
+                ApiRequest::new(Method::POST, policies(&names.space(space)), opening(&names.space(space)))
+            }
             Self::Shut(_, space) => ApiRequest::delete(format!("{}/{OPENING}", policies(&names.space(space)))),
             Self::ChangeClass(class, change) => {
                 ApiRequest::patch(format!("{CLASSES}/{}", names.class(class)), json!({"spec": change.spec(class)}))
             }
             Self::DeleteClass(class) => ApiRequest::delete(format!("{CLASSES}/{}", names.class(class))),
-            Self::CreateClass(class) => ApiRequest::new(Method::POST, CLASSES.to_owned(), super::classes::manifest(names, class)),
+            Self::CreateClass(class) => {
+                ApiRequest::new(Method::POST, CLASSES.to_owned(), super::classes::manifest(names, class))
+            }
             Self::DeleteNamespace(space) => ApiRequest::delete(format!("{NAMESPACES}/{}", names.space(space))),
-            Self::RestoreNamespace(space) => ApiRequest::new(Method::POST, NAMESPACES.to_owned(), backup(known.namespace(space)?)),
+            Self::RestoreNamespace(space) => {
+                ApiRequest::new(Method::POST, NAMESPACES.to_owned(), backup(known.namespace(space)?))
+            }
         })
     }
 }
@@ -202,8 +213,12 @@ impl SpecChange {
             Self::Retain(retain) => json!({"deletionPolicy": if retain { "Retain" } else { "Delete" }}),
             Self::Pods(pods) => json!({"quota": {"pods": pods}}),
             Self::LoadBalancers => json!({"quota": {"services.loadbalancers": "3"}}),
-            Self::Defaults(cpu) => json!({"limitRange": [{"type": "Container", "default": {"cpu": cpu, "memory": "128Mi"}}]}),
-            Self::Member(true) => json!({"members": [{"kind": "User", "name": names.user(Persona::Cem), "role": "view"}]}),
+            Self::Defaults(cpu) => {
+                json!({"limitRange": [{"type": "Container", "default": {"cpu": cpu, "memory": "128Mi"}}]})
+            }
+            Self::Member(true) => {
+                json!({"members": [{"kind": "User", "name": names.user(Persona::Cem), "role": "view"}]})
+            }
             Self::Member(false) => json!({"members": []}),
         }
     }
@@ -253,7 +268,9 @@ impl ApiRequest {
             (&Method::POST, _) => format!("kubectl{caller} create -f - <<<'{body}'"),
             (&Method::PUT, _) => format!("kubectl{caller} replace -f - <<<'{body}'"),
             (&Method::DELETE, _) => format!("kubectl{caller} delete {} --wait=false", named(path)),
-            (_, APPLY) => format!("kubectl{caller} apply --server-side --force-conflicts --field-manager=gitops -f - <<<'{body}'"),
+            (_, APPLY) => {
+                format!("kubectl{caller} apply --server-side --force-conflicts --field-manager=gitops -f - <<<'{body}'")
+            }
             _ => format!("kubectl{caller} patch {} --type=merge -p '{body}'", named(path)),
         }
     }
@@ -269,7 +286,11 @@ fn named(path: &str) -> String {
     }
 }
 
-fn manifest(names: &Names, now: DateTime<Utc>, (persona, space, class, change): (Persona, Space, Class, SpecChange)) -> Value {
+fn manifest(
+    names: &Names,
+    now: DateTime<Utc>,
+    (persona, space, class, change): (Persona, Space, Class, SpecChange),
+) -> Value {
     let mut spec = json!({
         "className": names.class(class), "owner": names.subject(persona), "contact": {"team": "adversaries", "email": "adversaries@example.com"},
         "members": [{"kind": "User", "name": names.user(Persona::Cem), "role": "view"}],
@@ -292,7 +313,11 @@ fn opening(namespace: &str) -> Value {
 /// A namespace as a backup tool restores it.
 fn backup(namespace: &Value) -> Value {
     let metadata = &namespace["metadata"];
-    crate::fixtures::namespace(crate::fixtures::name_of(namespace), metadata["labels"].clone(), metadata["annotations"].clone())
+    crate::fixtures::namespace(
+        crate::fixtures::name_of(namespace),
+        metadata["labels"].clone(),
+        metadata["annotations"].clone(),
+    )
 }
 
 fn written(time: DateTime<Utc>) -> String {

@@ -80,7 +80,8 @@ impl Rules {
         let lifetime = &spec["lifetime"];
         let time = |field: &str| seconds(lifetime[field].as_str()?);
         let is = |value: &Value| *value == true;
-        let mut edges: Vec<TimeDelta> = lifetime["warnBefore"].as_array()?.iter().filter_map(|edge| seconds(edge.as_str()?)).collect();
+        let mut edges: Vec<TimeDelta> =
+            lifetime["warnBefore"].as_array()?.iter().filter_map(|edge| seconds(edge.as_str()?)).collect();
         edges.sort();
         let rules = Self {
             default_ttl: time("defaultTTL")?,
@@ -97,7 +98,8 @@ impl Rules {
         };
         let hard = spec["quota"]["hard"].as_object()?;
         let has_limit = spec["quota"]["max"].as_object()?.keys().all(|key| hard.contains_key(key));
-        let fits = hard.iter().all(|(key, hard)| spec["quota"]["max"].get(key).is_none_or(|max| number(max) >= number(hard)));
+        let fits =
+            hard.iter().all(|(key, hard)| spec["quota"]["max"].get(key).is_none_or(|max| number(max) >= number(hard)));
         (rules.default_ttl <= rules.max_ttl && has_limit && fits).then_some(rules)
     }
 }

@@ -61,14 +61,21 @@ impl SequenceRun {
 }
 
 /// Executes `runs` to their end, or to the first broken promise of each.
-pub(super) async fn execute(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], ticks: &[Tick]) -> Result<()> {
+pub(super) async fn execute(
+    world: &Arc<dyn World>,
+    history: &History,
+    runs: &mut [SequenceRun],
+    ticks: &[Tick],
+) -> Result<()> {
     let begin = |_: &SequenceRun| Class::ALL.map(Action::CreateClass).to_vec();
     round(world, runs, begin).await?;
     step(world, history, runs, ticks.is_empty()).await?;
     for (number, tick) in ticks.iter().enumerate() {
         let has_passed = ticks.iter().take(number).any(|tick| !tick.wait.is_zero());
         let may = |action: &Action| !(has_passed && world.is_real() && matches!(action, Action::Create(..)));
-        let actions = |run: &SequenceRun| run.rounds.get(number).into_iter().flatten().copied().filter(|action| may(action)).collect();
+        let actions = |run: &SequenceRun| {
+            run.rounds.get(number).into_iter().flatten().copied().filter(|action| may(action)).collect()
+        };
         round(world, runs, actions).await?;
         let is_last_round = number + 1 == ticks.len();
         let is_idle = tick.wait.is_zero() && !tick.restart;
@@ -85,7 +92,8 @@ pub(super) async fn execute(world: &Arc<dyn World>, history: &History, runs: &mu
             world.restart().await?;
         }
         let states = runs.iter().filter(|run| run.violation.is_none()).filter_map(|run| run.trace.states.last());
-        let names: Vec<String> = states.flat_map(ObservedState::spaces).map(|space| name_of(space).to_owned()).collect();
+        let names: Vec<String> =
+            states.flat_map(ObservedState::spaces).map(|space| name_of(space).to_owned()).collect();
         world.requeue(&names).await?;
         step(world, history, runs, is_last_round).await?;
     }
@@ -93,7 +101,11 @@ pub(super) async fn execute(world: &Arc<dyn World>, history: &History, runs: &mu
 }
 
 /// Sends the actions of each sequence, one after the other.
-async fn round(world: &Arc<dyn World>, runs: &mut [SequenceRun], actions: impl Fn(&SequenceRun) -> Vec<Action>) -> Result<()> {
+async fn round(
+    world: &Arc<dyn World>,
+    runs: &mut [SequenceRun],
+    actions: impl Fn(&SequenceRun) -> Vec<Action>,
+) -> Result<()> {
     let sent = runs.iter_mut().filter(|run| run.violation.is_none()).map(|run| {
         let actions = actions(run);
         async move {
@@ -111,7 +123,8 @@ async fn send(world: &Arc<dyn World>, trace: &mut Trace, action: Action) -> Resu
     let at = world.now();
     let Some(request) = action.request(&trace.names, at, trace) else { return Ok(()) };
     let body = if request.body.is_null() { vec![] } else { serde_json::to_vec(&request.body)? };
-    let mut http_request = Request::builder().method(request.method.clone()).uri(&request.path).header("Content-Type", request.content);
+    let mut http_request =
+        Request::builder().method(request.method.clone()).uri(&request.path).header("Content-Type", request.content);
     if let Identity::User(name) = trace.names.identity(action.persona()) {
         http_request = http_request.header(IMPERSONATE, name).header(IMPERSONATE_GROUP, DEVELOPERS);
     }
@@ -124,8 +137,8 @@ async fn send(world: &Arc<dyn World>, trace: &mut Trace, action: Action) -> Resu
     Ok(())
 }
 
-/// Waits until the operator is done, reads the objects and checks them. On a real API server a sequence whose state is wrong, or older than a response,
-/// is checked again, since controllers and watches take some time.
+/// Waits until the operator is done, reads the objects and checks them. On a real API server a sequence whose state is
+/// wrong, or older than a response, is checked again, since controllers and watches take some time.
 async fn step(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], is_last_step: bool) -> Result<()> {
     let mut left: Vec<&mut SequenceRun> = runs.iter_mut().filter(|run| run.violation.is_none()).collect();
     for read in 1..=MAX_READS {
@@ -133,8 +146,13 @@ async fn step(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun
         if read > 2 {
             tokio::time::sleep(REREAD_DELAY * (read - 2)).await;
         }
-        // A violation counts only in the state that the API server lists, and a sequence passes only in such a state: neither relies on watches.
-        let listed = if world.is_real() && (read == MAX_READS || is_last_step) { Some(read_all(&world.client()).await?) } else { None };
+        // A violation counts only in the state that the API server lists, and a sequence passes only in such a state:
+        // neither relies on watches.
+        let listed = if world.is_real() && (read == MAX_READS || is_last_step) {
+            Some(read_all(&world.client()).await?)
+        } else {
+            None
+        };
         let must_be_compared = world.is_real() && listed.is_none();
         record_states(world, history, &mut left, Reading { is_first: read == 1, listed });
         let is_last = read == MAX_READS || !world.is_real();
@@ -185,7 +203,10 @@ fn record_states(world: &Arc<dyn World>, history: &History, runs: &mut [&mut Seq
             trace.states.pop();
         }
         trace.record_state(ObservedState { at, objects });
-        trace.versions =
-            spaces.into_iter().map(|name| (name.clone(), history.of(&name))).filter(|(_, versions)| !versions.is_empty()).collect();
+        trace.versions = spaces
+            .into_iter()
+            .map(|name| (name.clone(), history.of(&name)))
+            .filter(|(_, versions)| !versions.is_empty())
+            .collect();
     }
 }

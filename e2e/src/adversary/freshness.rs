@@ -1,5 +1,5 @@
-//! Owns the test of whether an observed state is as new as the responses of the sequence. A watch may be behind, and a check of an older state shows
-//! nothing.
+//! Owns the test of whether an observed state is as new as the responses of the sequence. A watch may be behind, and a
+//! check of an older state shows nothing.
 
 use serde_json::Value;
 
@@ -9,7 +9,10 @@ use crate::fixtures::{name_of, text, uid_of};
 /// Returns true if the last state of the sequence contains the result of each accepted request.
 pub(super) fn is_current(trace: &Trace) -> bool {
     let Some(state) = trace.states.last() else { return false };
-    trace.accepted().filter_map(|exchange| exchange.response.as_ref().ok()).all(|response| contains(trace, state, response))
+    trace
+        .accepted()
+        .filter_map(|exchange| exchange.response.as_ref().ok())
+        .all(|response| contains(trace, state, response))
 }
 
 /// Returns true if `state` is at least as new as `response`.
@@ -21,7 +24,8 @@ fn contains(trace: &Trace, state: &ObservedState, response: &Value) -> bool {
     }
     match observed(state, response) {
         Some(object) => version(object) >= version(response),
-        // An object that was created cannot be distinguished from one that was removed later. Of a space, the sequence knows the removal.
+        // An object that was created cannot be distinguished from one that was removed later. Of a space, the sequence
+        // knows the removal.
         None => response["kind"] != "DeveloperSpace" || is_deleted(trace, uid_of(response)),
     }
 }
@@ -44,7 +48,8 @@ fn version(object: &Value) -> u64 {
 fn is_deleted(trace: &Trace, uid: &str) -> bool {
     let responses = trace.accepted().filter_map(|exchange| exchange.response.as_ref().ok());
     let is_removed = |object: &Value| {
-        text(object, "/details/uid") == uid || (uid_of(object) == uid && !object["metadata"]["deletionTimestamp"].is_null())
+        text(object, "/details/uid") == uid
+            || (uid_of(object) == uid && !object["metadata"]["deletionTimestamp"].is_null())
     };
     responses.chain(trace.versions.values().flatten().map(|version| &*version.space)).any(is_removed)
 }
@@ -64,7 +69,8 @@ mod tests {
     }
 
     fn is_in(objects: &[Value], response: &Value) -> bool {
-        let objects: Objects = objects.iter().map(|object| (text(object, "/kind").to_owned(), object.clone())).collect();
+        let objects: Objects =
+            objects.iter().map(|object| (text(object, "/kind").to_owned(), object.clone())).collect();
         let state = ObservedState { at: DateTime::default(), objects: BTreeMap::from([("lab".to_owned(), objects)]) };
         contains(&Trace::new(Names::of_sequence(1), TimeDelta::zero()), &state, response)
     }

@@ -1,4 +1,5 @@
-//! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related actions meet more often than by chance.
+//! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related actions
+//! meet more often than by chance.
 
 use proptest::{
     collection::vec,
@@ -31,7 +32,8 @@ impl Sequence {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         bytes[8..16].copy_from_slice(&number.to_le_bytes());
         let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        let tree = rounds().new_tree(&mut runner).map_err(|reason| anyhow::anyhow!("no sequence can be made up: {reason}"))?;
+        let tree =
+            rounds().new_tree(&mut runner).map_err(|reason| anyhow::anyhow!("no sequence can be made up: {reason}"))?;
         Ok(Self(Box::new(tree)))
     }
 
@@ -52,8 +54,18 @@ impl Sequence {
 }
 
 fn rounds() -> impl Strategy<Value = Rounds> {
-    let themes =
-        [lifetimes(), protections(), owner_limits(), classes(), releases(), limits(), space_names(), isolation(), transfers(), backups()];
+    let themes = [
+        lifetimes(),
+        protections(),
+        owner_limits(),
+        classes(),
+        releases(),
+        limits(),
+        space_names(),
+        isolation(),
+        transfers(),
+        backups(),
+    ];
     let theme = select(themes.to_vec());
     (theme.clone(), theme, first_action()).prop_flat_map(|(one, other, first)| {
         let action = Union::new_weighted(vec![(5, one), (3, other), (2, anything())]);
@@ -67,7 +79,8 @@ fn rounds() -> impl Strategy<Value = Rounds> {
 
 /// Most sequences begin with a space.
 fn first_action() -> impl Strategy<Value = Action> {
-    (select(Class::ALL.to_vec()), spec_change()).prop_map(|(class, change)| Action::Create(Persona::Ana, Space::One, class, change))
+    (select(Class::ALL.to_vec()), spec_change())
+        .prop_map(|(class, change)| Action::Create(Persona::Ana, Space::One, class, change))
 }
 
 fn persona() -> impl Strategy<Value = Persona> {
@@ -75,7 +88,16 @@ fn persona() -> impl Strategy<Value = Persona> {
 }
 
 fn owner() -> impl Strategy<Value = Persona> {
-    select(vec![Persona::Ana, Persona::Ana, Persona::Ana, Persona::Ana, Persona::Ana, Persona::Bea, Persona::Bea, Persona::Admin])
+    select(vec![
+        Persona::Ana,
+        Persona::Ana,
+        Persona::Ana,
+        Persona::Ana,
+        Persona::Ana,
+        Persona::Bea,
+        Persona::Bea,
+        Persona::Admin,
+    ])
 }
 
 fn space() -> impl Strategy<Value = Space> {
@@ -106,7 +128,9 @@ fn spec_change() -> impl Strategy<Value = SpecChange> {
 }
 
 fn change_spec(changes: &[SpecChange]) -> BoxedStrategy<Action> {
-    (owner(), space(), select(changes.to_vec())).prop_map(|(persona, space, change)| Action::ChangeSpec(persona, space, change)).boxed()
+    (owner(), space(), select(changes.to_vec()))
+        .prop_map(|(persona, space, change)| Action::ChangeSpec(persona, space, change))
+        .boxed()
 }
 
 fn change_class(changes: &[ClassChange]) -> BoxedStrategy<Action> {
@@ -120,7 +144,9 @@ fn create() -> BoxedStrategy<Action> {
 }
 
 fn renew() -> BoxedStrategy<Action> {
-    (owner(), space(), select(Skew::ALL.to_vec())).prop_map(|(persona, space, skew)| Action::Renew(persona, space, skew)).boxed()
+    (owner(), space(), select(Skew::ALL.to_vec()))
+        .prop_map(|(persona, space, skew)| Action::Renew(persona, space, skew))
+        .boxed()
 }
 
 fn change_of_class() -> BoxedStrategy<Action> {
@@ -146,8 +172,9 @@ fn lifetimes() -> BoxedStrategy<Action> {
         SpecChange::Until(40),
     ]);
     let synced = (select(vec![Persona::Ana, Persona::Admin]), space(), proptest::bool::ANY);
-    let synced =
-        synced.prop_map(|(persona, space, apply)| if apply { Action::Apply(persona, space) } else { Action::Replace(persona, space) });
+    let synced = synced.prop_map(
+        |(persona, space, apply)| if apply { Action::Apply(persona, space) } else { Action::Replace(persona, space) },
+    );
     one_of(vec![(4, renew()), (3, ttl), (1, synced.boxed()), (1, change_of_class())])
 }
 
@@ -159,14 +186,23 @@ fn protections() -> BoxedStrategy<Action> {
         SpecChange::Protected(false),
         SpecChange::Ttl("never"),
     ]);
-    let consent =
-        change_class(&[ClassChange::Protected(true), ClassChange::Protected(false), ClassChange::Never(true), ClassChange::Never(false)]);
+    let consent = change_class(&[
+        ClassChange::Protected(true),
+        ClassChange::Protected(false),
+        ClassChange::Never(true),
+        ClassChange::Never(false),
+    ]);
     one_of(vec![(4, asked), (1, consent), (1, delete()), (1, change_of_class())])
 }
 
 fn owner_limits() -> BoxedStrategy<Action> {
-    let limit =
-        change_class(&[ClassChange::Limit(0), ClassChange::Limit(1), ClassChange::Limit(1), ClassChange::Limit(2), ClassChange::Limit(3)]);
+    let limit = change_class(&[
+        ClassChange::Limit(0),
+        ClassChange::Limit(1),
+        ClassChange::Limit(1),
+        ClassChange::Limit(2),
+        ClassChange::Limit(3),
+    ]);
     one_of(vec![(4, create()), (3, change_of_class()), (1, limit), (1, delete())])
 }
 
@@ -181,8 +217,8 @@ fn classes() -> BoxedStrategy<Action> {
         ClassChange::Level("baseline"),
     ];
     let edited = change_class(&[&others[..], &warnings[..]].concat());
-    let gone =
-        (class(), proptest::bool::ANY).prop_map(|(class, gone)| if gone { Action::DeleteClass(class) } else { Action::CreateClass(class) });
+    let gone = (class(), proptest::bool::ANY)
+        .prop_map(|(class, gone)| if gone { Action::DeleteClass(class) } else { Action::CreateClass(class) });
     one_of(vec![(3, edited), (2, gone.boxed()), (2, renew()), (1, change_of_class())])
 }
 
@@ -206,21 +242,28 @@ fn limits() -> BoxedStrategy<Action> {
         SpecChange::Defaults("4"),
         SpecChange::Member(true),
     ]);
-    let edited = change_class(&[ClassChange::Ceiling(true), ClassChange::Ceiling(false), ClassChange::Pods("5"), ClassChange::Pods("10")]);
+    let edited = change_class(&[
+        ClassChange::Ceiling(true),
+        ClassChange::Ceiling(false),
+        ClassChange::Pods("5"),
+        ClassChange::Pods("10"),
+    ]);
     one_of(vec![(3, asked), (2, edited), (1, change_of_class())])
 }
 
 fn space_names() -> BoxedStrategy<Action> {
     let odd = select(vec![Space::Ingress, Space::Denied, Space::Dashless]);
-    let made =
-        (owner(), odd.clone(), class()).prop_map(|(persona, space, class)| Action::Create(persona, space, class, SpecChange::Nothing));
+    let made = (owner(), odd.clone(), class())
+        .prop_map(|(persona, space, class)| Action::Create(persona, space, class, SpecChange::Nothing));
     let moved = (owner(), odd, class()).prop_map(|(persona, space, class)| Action::Move(persona, space, class));
     one_of(vec![(3, made.boxed()), (1, moved.boxed()), (1, change_class(&[ClassChange::Limit(3)]))])
 }
 
 fn isolation() -> BoxedStrategy<Action> {
     let opened = (owner(), space(), proptest::bool::weighted(0.7));
-    let opened = opened.prop_map(|(persona, space, open)| if open { Action::Open(persona, space) } else { Action::Shut(persona, space) });
+    let opened = opened.prop_map(
+        |(persona, space, open)| if open { Action::Open(persona, space) } else { Action::Shut(persona, space) },
+    );
     one_of(vec![
         (3, opened.boxed()),
         (3, change_of_class()),
@@ -244,7 +287,9 @@ fn transfers() -> BoxedStrategy<Action> {
 fn backups() -> BoxedStrategy<Action> {
     let restored = (space(), proptest::bool::weighted(0.7));
     let restored =
-        restored.prop_map(|(space, restore)| if restore { Action::RestoreNamespace(space) } else { Action::DeleteNamespace(space) });
+        restored.prop_map(
+            |(space, restore)| if restore { Action::RestoreNamespace(space) } else { Action::DeleteNamespace(space) },
+        );
     one_of(vec![(3, restored.boxed()), (1, delete()), (1, change_spec(&[SpecChange::Until(6)]))])
 }
 

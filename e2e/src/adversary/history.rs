@@ -36,7 +36,8 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// A version that was seen at that time. Its times are parsed here, because every check reads those of all versions.
+    /// A version that was seen at that time. Its times are parsed here, because every check reads those of all
+    /// versions.
     fn new(at: DateTime<Utc>, space: Value) -> Self {
         let time = |pointer: &str| text(&space, pointer).parse().ok();
         let (renewed_at, expires_at) = (time("/spec/renewedAt"), time("/status/expiresAt"));

@@ -1,5 +1,6 @@
-//! Owns a real world: a control plane on loopback and the operator behind the proxy. Time is moved by the `Date` of the API server's answers, which
-//! the operator uses as its clock. Creation timestamps are those of the real clock, so spaces are created before time is moved.
+//! Owns a real world: a control plane on loopback and the operator behind the proxy. Time is moved by the `Date` of the
+//! API server's answers, which the operator uses as its clock. Creation timestamps are those of the real clock, so
+//! spaces are created before time is moved.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -49,7 +50,8 @@ pub(super) struct RealWorld {
     cluster: Arc<Cluster>,
 }
 
-/// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every class.
+/// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every
+/// class.
 pub(super) async fn start_cluster() -> Result<Arc<Cluster>> {
     // The oracles do not read the audit log, and each entry of a write costs the API server time.
     let options = crate::Options { apiserver_args: vec!["--audit-log-path=".to_owned()], ..crate::Options::default() };
@@ -68,9 +70,9 @@ pub(super) async fn start_cluster() -> Result<Arc<Cluster>> {
     Ok(Arc::new(cluster))
 }
 
-/// Removes the objects of earlier sequences. No operator may run in the meantime: the finalizers of the spaces are removed too, so that the next
-/// operator has nothing to do with them. The first kind is that of the classes, because the API server evaluates the policies for a write to a space
-/// once for each class.
+/// Removes the objects of earlier sequences. No operator may run in the meantime: the finalizers of the spaces are
+/// removed too, so that the next operator has nothing to do with them. The first kind is that of the classes, because
+/// the API server evaluates the policies for a write to a space once for each class.
 async fn clear(admin: &Actor) -> Result<()> {
     for kind in ["SpaceClass", "DeveloperSpace", "Namespace"] {
         let left = admin.list(kind, "").await?.into_iter().filter(|object| Names::contain(name_of(object)));
@@ -141,13 +143,15 @@ impl RealWorld {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the operator write the namespace and the status of a space, because the responses contain the time. It does not trust a single response.
+    /// Makes the operator write the namespace and the status of a space, because the responses contain the time. It
+    /// does not trust a single response.
     async fn propagate_time(&self) -> Result<()> {
         let from = self.proxy.journal().len();
         let spec = json!({"description": format!("{} s later", self.offset().num_seconds()), "contact": {"chat": format!("#{}", now().timestamp_micros())}});
         self.admin.patch(a_space(CLOCK), json!({"spec": spec})).await?;
-        let is_answered =
-            |entry: &Entry| entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(CLOCK) && entry.code.is_some();
+        let is_answered = |entry: &Entry| {
+            entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(CLOCK) && entry.code.is_some()
+        };
         eventually("the operator to receive the time", SOON, || async {
             Ok((self.proxy.journal().since(from, is_answered).len() >= 2).then_some(()))
         })
@@ -223,7 +227,8 @@ impl World for RealWorld {
                 let tick = tick.clone();
                 async move { unless_refused(self.admin.patch(a_space(&name), tick).await.map(drop)) }
             });
-            let patched: Vec<Result<()>> = stream::iter(patched).buffer_unordered(MAX_CONCURRENT_REQUESTS).collect().await;
+            let patched: Vec<Result<()>> =
+                stream::iter(patched).buffer_unordered(MAX_CONCURRENT_REQUESTS).collect().await;
             patched.into_iter().collect()
         })
     }

@@ -29,8 +29,9 @@ const ROUNDS_BEFORE_TIME: usize = 4;
 const WAITS: ([i64; 9], [i64; 5]) = ([2, 20, 50, 120, 180, 240, 360, 540, 780], [20, 50, 90, 150, 240]);
 /// On average one round in this number is followed by a restart of the operator.
 const ROUNDS_PER_RESTART: u8 = 16;
-/// The number of control planes. While the sequences on one wait for its operator, those on the other use the processors. A larger batch on one
-/// control plane is slower: the API server evaluates the policies for a write to a space once for each class, and each sequence has two classes.
+/// The number of control planes. While the sequences on one wait for its operator, those on the other use the
+/// processors. A larger batch on one control plane is slower: the API server evaluates the policies for a write to a
+/// space once for each class, and each sequence has two classes.
 const CONTROL_PLANES: usize = 2;
 
 /// The place where sequences are played.
@@ -81,7 +82,9 @@ pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outco
     let numbers: Vec<u64> = options.only.map_or_else(|| (0..options.sequences).collect(), |only| vec![only]);
     let queue = BatchQueue::new(options, &numbers, progress)?;
     match options.place {
-        Place::Memory => queue.run(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), run_in_memory),
+        Place::Memory => {
+            queue.run(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), run_in_memory)
+        }
         Place::Real => queue.run(CONTROL_PLANES, run_on_control_plane),
     }
 }
@@ -114,9 +117,9 @@ impl<'a, P: Fn(&Outcome) + Sync> BatchQueue<'a, P> {
         };
         std::thread::scope(|scope| {
             let running: Vec<_> = (0..threads.min(self.batches.len())).map(|_| scope.spawn(run)).collect();
-            running
-                .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
+            running.into_iter().try_for_each(|thread| {
+                thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?
+            })
         })?;
         let mut outcome = self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.broken.sort_by_key(|broken| broken.number);
@@ -157,9 +160,15 @@ fn run_batch_in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
     let (mut outcome, broken) = Outcome::of(options, numbers, executed(runs)?);
     for first in options.shrinkable(broken) {
         let number = first.number;
-        let replay =
-            async |rounds| Ok(first_failure(executed(vec![SequenceRun::new(Names::of_sequence(number), rounds, TimeDelta::zero())])?));
-        outcome.broken.push(futures::executor::block_on(shrink(Sequence::new(options.seed, number)?, first, MAX_REPLAYS.0, replay))?);
+        let replay = async |rounds| {
+            Ok(first_failure(executed(vec![SequenceRun::new(Names::of_sequence(number), rounds, TimeDelta::zero())])?))
+        };
+        outcome.broken.push(futures::executor::block_on(shrink(
+            Sequence::new(options.seed, number)?,
+            first,
+            MAX_REPLAYS.0,
+            replay,
+        ))?);
     }
     Ok(outcome)
 }
@@ -174,12 +183,17 @@ async fn execute_in_memory(mut runs: Vec<SequenceRun>, ticks: &[Tick]) -> Result
 
 /// A runtime whose time advances when there is nothing to do.
 fn paused() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().context("no runtime could be made")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .context("no runtime could be made")
 }
 
 /// Plays batches on a control plane, one after the other.
 fn run_on_control_plane(queue: &BatchQueue<'_, impl Fn(&Outcome) + Sync>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
     runtime.block_on(async {
         let cluster = real::start_cluster().await?;
         while let Some(batch) = queue.next() {
@@ -198,14 +212,20 @@ async fn run_batch_on_cluster(cluster: &Arc<Cluster>, options: Options, numbers:
         let number = first.number;
         let replay = async |rounds| {
             let names = Names::of_replay(number, tries.fetch_add(1, Ordering::Relaxed));
-            Ok(first_failure(execute_on_cluster(cluster, vec![SequenceRun::new(names, rounds, TimeDelta::zero())], &ticks).await?))
+            Ok(first_failure(
+                execute_on_cluster(cluster, vec![SequenceRun::new(names, rounds, TimeDelta::zero())], &ticks).await?,
+            ))
         };
         outcome.broken.push(shrink(Sequence::new(options.seed, number)?, first, MAX_REPLAYS.1, replay).await?);
     }
     Ok(outcome)
 }
 
-async fn execute_on_cluster(cluster: &Arc<Cluster>, mut runs: Vec<SequenceRun>, ticks: &[Tick]) -> Result<Vec<SequenceRun>> {
+async fn execute_on_cluster(
+    cluster: &Arc<Cluster>,
+    mut runs: Vec<SequenceRun>,
+    ticks: &[Tick],
+) -> Result<Vec<SequenceRun>> {
     let real = Arc::new(RealWorld::start(cluster.clone()).await?);
     let world: Arc<dyn World> = real.clone();
     for run in &mut runs {
@@ -248,7 +268,8 @@ impl Options {
             Place::Real => &WAITS.1,
         };
         let tick = |round: usize| {
-            let (wait, restart) = (random.choice(waits).copied().unwrap_or_default(), random.u8(..ROUNDS_PER_RESTART) == 0);
+            let (wait, restart) =
+                (random.choice(waits).copied().unwrap_or_default(), random.u8(..ROUNDS_PER_RESTART) == 0);
             let is_beginning = self.place == Place::Real && round + 1 < ROUNDS_BEFORE_TIME;
             Tick { wait: TimeDelta::seconds(if is_beginning { 0 } else { wait }), restart }
         };

@@ -36,7 +36,8 @@ impl fmt::Display for FailedSequence {
     }
 }
 
-/// The shortest sequence, found in at most `tries` tries, that breaks the same promise. `replay` plays one sequence by itself.
+/// The shortest sequence, found in at most `tries` tries, that breaks the same promise. `replay` plays one sequence by
+/// itself.
 pub(super) async fn shrink(
     mut sequence: Sequence,
     first: FailedSequence,
@@ -49,7 +50,8 @@ pub(super) async fn shrink(
         if !is_simpler {
             break;
         }
-        let broken = replay(sequence.rounds()).await?.filter(|(violation, _)| violation.oracle == shortest.violation.oracle);
+        let broken =
+            replay(sequence.rounds()).await?.filter(|(violation, _)| violation.oracle == shortest.violation.oracle);
         is_simpler = match broken {
             Some((violation, commands)) => {
                 shortest = FailedSequence { violation, commands, ..shortest };
@@ -61,7 +63,8 @@ pub(super) async fn shrink(
     Ok(shortest)
 }
 
-/// The requests as commands that a user can paste, with the time and the response of each, and the versions of each space in short.
+/// The requests as commands that a user can paste, with the time and the response of each, and the versions of each
+/// space in short.
 pub(super) fn commands(trace: &Trace) -> String {
     let mut text = String::new();
     let begun = trace.states.first().map(|state| state.at).unwrap_or_default();
@@ -70,20 +73,29 @@ pub(super) fn commands(trace: &Trace) -> String {
             Identity::Administrator => None,
             Identity::User(name) => Some(name),
         };
-        let response = exchange.response.as_ref().err().map(|refusal| format!("   # refused: {refusal}")).unwrap_or_default();
-        let _ =
-            writeln!(text, "# after {} s\n{}{response}", (exchange.at - begun).num_seconds(), exchange.request.command(caller.as_deref()));
+        let response =
+            exchange.response.as_ref().err().map(|refusal| format!("   # refused: {refusal}")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "# after {} s\n{}{response}",
+            (exchange.at - begun).num_seconds(),
+            exchange.request.command(caller.as_deref())
+        );
     }
     if let Some(state) = trace.states.last() {
         let restarts: Vec<i64> = trace.restarts.iter().map(|at| (*at - begun).num_seconds()).collect();
-        let _ =
-            writeln!(text, "# looked at after {} s; the operator was started again after {restarts:?} s", (state.at - begun).num_seconds());
+        let _ = writeln!(
+            text,
+            "# looked at after {} s; the operator was started again after {restarts:?} s",
+            (state.at - begun).num_seconds()
+        );
     }
     for version in trace.versions.values().flatten() {
         let space = &version.space;
         let status = &space["status"];
         let conditions = status["conditions"].as_array().into_iter().flatten();
-        let conditions: Vec<String> = conditions.map(|one| format!("{}={}/{}", one["type"], one["status"], one["reason"])).collect();
+        let conditions: Vec<String> =
+            conditions.map(|one| format!("{}={}/{}", one["type"], one["status"], one["reason"])).collect();
         let _ = writeln!(
             text,
             "# {:>6.1} s {} {} spec {} status {} {} {} ends {} {}",

@@ -27,7 +27,8 @@ pub(super) struct Exchange {
     pub request: ApiRequest,
     /// The object as the API server stored it, or the message with which it was refused.
     pub response: Result<Value, String>,
-    /// The rules of the stored class, which the oracles read again and again. `None` for other requests, and for a class that contradicts itself.
+    /// The rules of the stored class, which the oracles read again and again. `None` for other requests, and for a
+    /// class that contradicts itself.
     rules: Option<Rules>,
 }
 
@@ -83,7 +84,10 @@ impl Trace {
     /// Records the state after a step. Of older states only spaces and namespaces are kept.
     pub(super) fn record_state(&mut self, state: ObservedState) {
         if let Some(older) = self.states.len().checked_sub(2).and_then(|place| self.states.get_mut(place)) {
-            older.objects.values_mut().for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
+            older
+                .objects
+                .values_mut()
+                .for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
         }
         self.states.push(state);
     }
@@ -97,7 +101,10 @@ impl Trace {
     /// The spaces that ever existed, one incarnation for each creation.
     pub(super) fn incarnations(&self) -> impl Iterator<Item = Incarnation<'_>> {
         let same = |one: &Version, other: &Version| uid_of(&one.space) == uid_of(&other.space);
-        self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Incarnation { versions })
+        self.versions
+            .values()
+            .flat_map(move |versions| versions.chunk_by(same))
+            .map(|versions| Incarnation { versions })
     }
 
     /// The class of that name.
@@ -108,12 +115,15 @@ impl Trace {
     /// The rules that a class has had, with the time of each, except those that contradicted themselves.
     fn rules_with_times(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, &Rules)> {
         self.exchanges.iter().filter_map(move |exchange| match exchange.action {
-            Action::ChangeClass(of, _) | Action::CreateClass(of) if of == class => Some((exchange.at, exchange.rules.as_ref()?)),
+            Action::ChangeClass(of, _) | Action::CreateClass(of) if of == class => {
+                Some((exchange.at, exchange.rules.as_ref()?))
+            }
             _ => None,
         })
     }
 
-    /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class keeps its rules.
+    /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class
+    /// keeps its rules.
     pub(super) fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
         self.rules_with_times(class).take_while(|(since, _)| *since <= at).map(|(_, rules)| rules).last()
     }
@@ -135,14 +145,14 @@ impl Trace {
         self.exchanges.iter().filter(|exchange| exchange.response.is_ok())
     }
 
-    /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up protection or a ttl of never. Such a
-    /// change may bring an end near, and a warning precedes that end.
+    /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up
+    /// protection or a ttl of never. Such a change may bring an end near, and a warning precedes that end.
     pub(super) fn last_allowed_shortening(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let may_shorten = |action: &Action| match action {
             Action::ChangeClass(..) | Action::DeleteClass(_) | Action::CreateClass(_) => true,
-            Action::ChangeSpec(_, _, SpecChange::Protected(false) | SpecChange::Until(_)) | Action::Apply(..) | Action::Replace(..) => {
-                self.was_endless()
-            }
+            Action::ChangeSpec(_, _, SpecChange::Protected(false) | SpecChange::Until(_))
+            | Action::Apply(..)
+            | Action::Replace(..) => self.was_endless(),
             Action::ChangeSpec(_, _, SpecChange::Ttl(ttl)) => *ttl != "never" && self.was_endless(),
             _ => false,
         };
@@ -218,7 +228,8 @@ impl ObservedState {
 
     /// The objects of a kind inside a namespace.
     pub(super) fn inside<'a>(&'a self, namespace: &str, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-        let is_kind = move |key: &str| key.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        let is_kind =
+            move |key: &str| key.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
         self.objects.get(namespace).into_iter().flatten().filter(move |(key, _)| is_kind(key)).map(|(_, object)| object)
     }
 }
@@ -252,7 +263,8 @@ impl<'a> Incarnation<'a> {
 
     /// The latest moment from which its ttl may count at `now`: its creation, or a renewal that has taken effect.
     pub(super) fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let renewals = self.versions.iter().filter(|version| version.at <= now).filter_map(|version| version.renewed_at);
+        let renewals =
+            self.versions.iter().filter(|version| version.at <= now).filter_map(|version| version.renewed_at);
         renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
     }
 

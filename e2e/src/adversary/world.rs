@@ -20,7 +20,8 @@ pub(super) trait World: Send + Sync {
     /// The administrator's client, which may impersonate any user.
     fn client(&self) -> Client;
 
-    /// The objects of the space or the class of that name. On a real API server they come from watches, which may be slightly behind.
+    /// The objects of the space or the class of that name. On a real API server they come from watches, which may be
+    /// slightly behind.
     fn objects_of(&self, name: &str) -> Objects;
 
     /// The time that the operator uses.

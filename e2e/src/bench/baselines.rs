@@ -1,5 +1,5 @@
-//! Owns the alternatives without an operator, for the same objects: a shell script that runs kubectl for each developer, and one `kubectl apply -f` for
-//! all of them.
+//! Owns the alternatives without an operator, for the same objects: a shell script that runs kubectl for each
+//! developer, and one `kubectl apply -f` for all of them.
 
 use std::time::Instant;
 
@@ -19,11 +19,15 @@ pub async fn script(raw_client: &RawClient, count: usize) -> Result<f64> {
         let namespace_flag = "--namespace=".to_owned() + &name;
         let kubectl = async |arguments: &[&str]| environment.cluster.kubectl(arguments).await?.ok();
         kubectl(&["create", "namespace", &name]).await?;
-        kubectl(&["annotate", "namespace", &name, "contact-team=payments", "contact-email=payments@example.com"]).await?;
-        kubectl(&["create", "quota", "quota", &namespace_flag, "--hard=requests.cpu=4,requests.memory=8Gi,pods=50"]).await?;
+        kubectl(&["annotate", "namespace", &name, "contact-team=payments", "contact-email=payments@example.com"])
+            .await?;
+        kubectl(&["create", "quota", "quota", &namespace_flag, "--hard=requests.cpu=4,requests.memory=8Gi,pods=50"])
+            .await?;
         apply(&environment, &raw_client.objects(&name, &["LimitRange", "NetworkPolicy"])).await?;
-        kubectl(&["create", "rolebinding", "owner", &namespace_flag, "--clusterrole=edit", "--user=alice@example.com"]).await?;
-        kubectl(&["create", "rolebinding", "view", &namespace_flag, "--clusterrole=view", "--user=bob@example.com"]).await?;
+        kubectl(&["create", "rolebinding", "owner", &namespace_flag, "--clusterrole=edit", "--user=alice@example.com"])
+            .await?;
+        kubectl(&["create", "rolebinding", "view", &namespace_flag, "--clusterrole=view", "--user=bob@example.com"])
+            .await?;
     }
     Ok(per_second(count, begun))
 }
@@ -39,5 +43,10 @@ pub async fn one_file(raw_client: &RawClient, count: usize) -> Result<f64> {
 
 async fn apply(environment: &Environment, objects: &[Value]) -> Result<()> {
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-    environment.cluster.kubectl_with(environment.cluster.kubeconfig(), &["apply", "-f", "-"], Some(&list)).await?.ok().map(drop)
+    environment
+        .cluster
+        .kubectl_with(environment.cluster.kubeconfig(), &["apply", "-f", "-"], Some(&list))
+        .await?
+        .ok()
+        .map(drop)
 }

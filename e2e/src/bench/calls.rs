@@ -21,7 +21,11 @@ const START_TIME: Duration = Duration::from_secs(15);
 
 /// Measures B2.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
-pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+pub async fn measure(
+    options: &BenchmarkOptions,
+    raw_client: &RawClient,
+    progress: &BenchmarkProgress,
+) -> Result<BenchmarkResults> {
     let count = options.spaces_at_once() / 10;
     progress.step(&format!("B2: calls for {count} spaces, at rest and after a restart"));
     let mut environment = Environment::with_operator().await?;
@@ -37,10 +41,19 @@ pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progres
     let floor = Samples::from(raw_client.write_count() as f64);
     let must_be_zero = |measurement: Measurement| measurement.with_bounds(Bound::AtMost(0.0), Bound::AtMost(0.0));
     let measurements = vec![
-        Measurement::ratio("B2", "writes for each space at its creation, Events apart", each(calls.writes.values().sum()), floor)
-            .with_bounds(Bound::AtMost(1.0), Bound::AtMost(1.0)),
+        Measurement::ratio(
+            "B2",
+            "writes for each space at its creation, Events apart",
+            each(calls.writes.values().sum()),
+            floor,
+        )
+        .with_bounds(Bound::AtMost(1.0), Bound::AtMost(1.0)),
         Measurement::alone("B2", "Events for each space at its creation", each(calls.events)),
-        must_be_zero(Measurement::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
+        must_be_zero(Measurement::alone(
+            "B2",
+            "reads of single objects for each space at its creation",
+            each(calls.gets),
+        )),
         must_be_zero(Measurement::alone(
             "B2",
             &format!("writes in {} s in which nothing happens", options.idle_time().as_secs()),
@@ -60,20 +73,26 @@ pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progres
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
 pub fn count_agreement(id: &str, what: &str, counted: usize, logged: usize) -> Measurement {
     let difference = Samples::from(counted.abs_diff(logged) as f64);
-    let measurement = Measurement::alone(id, what, Samples::from(counted as f64)).and("audit log", Samples::from(logged as f64));
+    let measurement =
+        Measurement::alone(id, what, Samples::from(counted as f64)).and("audit log", Samples::from(logged as f64));
     Measurement { checked: difference, ..measurement }.with_bounds(Bound::AtMost(0.0), Bound::AtMost(0.0))
 }
 
-/// The number of writes that the operator counts since its start, and the number in the audit log. The lease is renewed meanwhile, so both are read
-/// again until they agree.
+/// The number of writes that the operator counts since its start, and the number in the audit log. The lease is renewed
+/// meanwhile, so both are read again until they agree.
 async fn writes_counted(environment: &Environment) -> Result<(usize, usize)> {
     let mut audit = environment.cluster.audit();
     let (mut counted, mut logged) = (0, 0);
     for _ in 0..10 {
         // The operator counts by method, so reviews of its own rights are included.
-        let is_write = |entry: &&AuditEntry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
+        let is_write = |entry: &&AuditEntry| {
+            entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch")
+        };
         logged += audit.read()?.iter().filter(is_write).count();
-        counted = operator_counter(environment, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
+        counted = operator_counter(environment, "developerspace_api_requests_total{", |labels| {
+            !labels.contains("method=\"GET\"")
+        })
+        .await?;
         let since = audit.read()?.iter().filter(is_write).count();
         if since == 0 && counted == logged {
             break;
@@ -88,7 +107,11 @@ async fn writes_counted(environment: &Environment) -> Result<(usize, usize)> {
 pub async fn operator_counter(environment: &Environment, name: &str, wanted: impl Fn(&str) -> bool) -> Result<usize> {
     let text = environment.operator()?.metrics().await?;
     let series = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| wanted(rest));
-    series.map(|rest| rest.rsplit(' ').next().context("a series has a value")?.parse::<usize>().context("a count is a number")).sum()
+    series
+        .map(|rest| {
+            rest.rsplit(' ').next().context("a series has a value")?.parse::<usize>().context("a count is a number")
+        })
+        .sum()
 }
 
 /// The calls of the operator, by kind.
@@ -110,7 +133,9 @@ impl Calls {
                 // The operator reads these periodically, regardless of the number of spaces.
                 (_, "selfsubjectaccessreviews", _) | (false, "clusterroles" | "customresourcedefinitions", _) => {}
                 (true, "events", _) => calls.events += 1,
-                (true, resource, verb) => *calls.writes.entry(format!("{verb} {resource}{}", entry.subresource)).or_default() += 1,
+                (true, resource, verb) => {
+                    *calls.writes.entry(format!("{verb} {resource}{}", entry.subresource)).or_default() += 1;
+                }
                 (false, _, "get") => calls.gets += 1,
                 (false, ..) => {}
             }
@@ -133,11 +158,12 @@ async fn calls_during(environment: &Environment, act: impl Future<Output = Resul
     while quiet < 3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let more = audit.read()?;
-        quiet = if more.iter().any(|entry| entry.user == operator::USER && entry.mutates() && entry.resource != "leases") {
-            0
-        } else {
-            quiet + 1
-        };
+        quiet =
+            if more.iter().any(|entry| entry.user == operator::USER && entry.mutates() && entry.resource != "leases") {
+                0
+            } else {
+                quiet + 1
+            };
         entries.extend(more);
     }
     Ok(Calls::from_entries(&entries))

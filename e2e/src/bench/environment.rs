@@ -1,4 +1,5 @@
-//! Owns the environment of a contestant: each contestant runs on a fresh control plane with the same manifests and the same class.
+//! Owns the environment of a contestant: each contestant runs on a fresh control plane with the same manifests and the
+//! same class.
 
 use std::{
     process::ExitStatus,
@@ -67,7 +68,8 @@ impl Environment {
     pub async fn behind_proxy() -> Result<Self> {
         let mut environment = Self::without_operator().await?;
         let proxy = Proxy::start(environment.cluster.server(), &environment.cluster.authority()).await?;
-        let options = operator::Options { server: Some(proxy.address().to_owned()), quiet: true, ..operator::Options::default() };
+        let options =
+            operator::Options { server: Some(proxy.address().to_owned()), quiet: true, ..operator::Options::default() };
         environment.proxy = Some(proxy);
         environment.operator = Some(Operator::start_with(&environment.cluster, &options).await?);
         environment.until_idle().await?;

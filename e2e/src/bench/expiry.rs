@@ -1,5 +1,5 @@
-//! Owns B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during many creations, and the rate of
-//! deletions when many spaces expire at once.
+//! Owns B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during
+//! many creations, and the rate of deletions when many spaces expire at once.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -22,10 +22,12 @@ use crate::{audit::Audit, fixtures::now, wait::eventually};
 /// The number of spaces that the raw client ends concurrently, as the operator does.
 const MAX_CONCURRENT_EXPIRIES: usize = 16;
 
-/// The upper bound on the 99th percentile of the delay between an end and its DELETE, in milliseconds. The seal is written before the end.
+/// The upper bound on the 99th percentile of the delay between an end and its DELETE, in milliseconds. The seal is
+/// written before the end.
 const MAX_DELAY: Bound = Bound::AtMost(10.0);
 
-/// The same bound while other spaces are created: the API server then has no idle processor, and answers each request with a corresponding delay.
+/// The same bound while other spaces are created: the API server then has no idle processor, and answers each request
+/// with a corresponding delay.
 const MAX_DELAY_UNDER_LOAD: Bound = Bound::AtMost(100.0);
 
 /// The time from setting the ends to the first of them.
@@ -85,11 +87,17 @@ async fn measure_during_creations(
         Ok(now())
     };
     let last = now() + TimeDelta::from_std(EXPIRY_LEAD + window)?;
-    let (delays, created) = tokio::try_join!(deletion_delays(environment, &OPERATOR, &ending, window), creating_others)?;
-    ensure!(created >= last, "the {creations} spaces were there before the last end: they were to come at the same time");
-    let what = format!("DELETE after the end, {ends} within {} s while {creations} spaces are created, ms", window.as_secs());
-    let measurement =
-        |word: &str, hundredths: usize| Measurement::alone("B4", &format!("{what}, {word}"), delays.quantile(hundredths).into());
+    let (delays, created) =
+        tokio::try_join!(deletion_delays(environment, &OPERATOR, &ending, window), creating_others)?;
+    ensure!(
+        created >= last,
+        "the {creations} spaces were there before the last end: they were to come at the same time"
+    );
+    let what =
+        format!("DELETE after the end, {ends} within {} s while {creations} spaces are created, ms", window.as_secs());
+    let measurement = |word: &str, hundredths: usize| {
+        Measurement::alone("B4", &format!("{what}, {word}"), delays.quantile(hundredths).into())
+    };
     Ok(vec![
         measurement("p99", 99).with_bounds_if(options.is_fully_spread(), MAX_DELAY_UNDER_LOAD, Bound::AtMost(20.0)),
         measurement("median", 50),
@@ -108,13 +116,19 @@ async fn kyverno_delays(names: &[String], window: Duration) -> Result<Samples> {
     delays
 }
 
-/// Milliseconds from the end of each space to the moment at which the API server has the DELETE of its namespace, with the ends spread
-/// evenly over `window`.
-async fn deletion_delays(environment: &Environment, method: &ExpiryMethod, names: &[String], window: Duration) -> Result<Samples> {
+/// Milliseconds from the end of each space to the moment at which the API server has the DELETE of its namespace, with
+/// the ends spread evenly over `window`.
+async fn deletion_delays(
+    environment: &Environment,
+    method: &ExpiryMethod,
+    names: &[String],
+    window: Duration,
+) -> Result<Samples> {
     let first = now() + TimeDelta::from_std(EXPIRY_LEAD)?;
     let span = i64::try_from(window.as_secs())?;
     let count = i64::try_from(names.len())?;
-    let ends: Vec<DateTime<Utc>> = (0..count).map(|number| (first + TimeDelta::seconds(span * number / count)).trunc_subsecs(0)).collect();
+    let ends: Vec<DateTime<Utc>> =
+        (0..count).map(|number| (first + TimeDelta::seconds(span * number / count)).trunc_subsecs(0)).collect();
     let deleted = expire_and_observe(environment, method, names, &ends).await?;
     names
         .iter()
@@ -127,12 +141,14 @@ async fn deletion_delays(environment: &Environment, method: &ExpiryMethod, names
         .map(Samples)
 }
 
-/// The DELETEs per second of the operator and of the raw client when all spaces of both expire in the same second. The raw client sends the same seal
-/// and one DELETE for each space. Each contestant has its own cluster. Both run concurrently, so that a slow machine slows both. DELETEs are counted
-/// until the first contestant has finished, since the other has the machine to itself from then on.
+/// The DELETEs per second of the operator and of the raw client when all spaces of both expire in the same second. The
+/// raw client sends the same seal and one DELETE for each space. Each contestant has its own cluster. Both run
+/// concurrently, so that a slow machine slows both. DELETEs are counted until the first contestant has finished, since
+/// the other has the machine to itself from then on.
 pub async fn burst(contestants: Contestants<'_>, names: &[String]) -> Result<(f64, f64)> {
     let Contestants { operator_environment, raw_environment, raw_client } = contestants;
-    let (audit, raw_audit) = (operator_environment.cluster.audit_from_now()?, raw_environment.cluster.audit_from_now()?);
+    let (audit, raw_audit) =
+        (operator_environment.cluster.audit_from_now()?, raw_environment.cluster.audit_from_now()?);
     // No operator acts on the ends of the raw client's spaces.
     set_expiries(raw_environment, &OPERATOR, names, &vec![upcoming_expiry(names.len())?; names.len()]).await?;
     raw_environment.until_idle().await?;
@@ -142,8 +158,9 @@ pub async fn burst(contestants: Contestants<'_>, names: &[String]) -> Result<(f6
     let left = (end - now()).to_std().context("it took too long to say when the spaces end")?;
     let raw = async {
         tokio::time::sleep(left).await;
-        let ending =
-            stream::iter(names).map(|name| raw_client.expire(&raw_environment.client, name)).buffer_unordered(MAX_CONCURRENT_EXPIRIES);
+        let ending = stream::iter(names)
+            .map(|name| raw_client.expire(&raw_environment.client, name))
+            .buffer_unordered(MAX_CONCURRENT_EXPIRIES);
         ending.try_collect::<Vec<()>>().await?;
         deletion_times(raw_audit, ADMIN, names).await
     };
@@ -163,7 +180,8 @@ fn upcoming_expiry(count: usize) -> Result<DateTime<Utc>> {
     Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 25)).trunc_subsecs(0))
 }
 
-/// Sets the ends, waits until the deletion of every namespace has been requested, and returns the time of each request by name.
+/// Sets the ends, waits until the deletion of every namespace has been requested, and returns the time of each request
+/// by name.
 async fn expire_and_observe(
     environment: &Environment,
     method: &ExpiryMethod,
@@ -193,9 +211,14 @@ async fn deletion_times(audit: Audit, user: &str, names: &[String]) -> Result<Ha
 }
 
 /// Sets the end of each object.
-async fn set_expiries(environment: &Environment, method: &ExpiryMethod, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
-    let setting =
-        stream::iter(names.iter().zip(ends)).map(|(name, end)| environment.admin.patch((method.object)(name), (method.patch)(*end)));
+async fn set_expiries(
+    environment: &Environment,
+    method: &ExpiryMethod,
+    names: &[String],
+    ends: &[DateTime<Utc>],
+) -> Result<()> {
+    let setting = stream::iter(names.iter().zip(ends))
+        .map(|(name, end)| environment.admin.patch((method.object)(name), (method.patch)(*end)));
     setting.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect::<Vec<_>>().await.map(drop)
 }
 

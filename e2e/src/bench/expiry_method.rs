@@ -22,7 +22,8 @@ pub struct ExpiryMethod {
 /// The operator reads the end from the spec of a space.
 pub const OPERATOR: ExpiryMethod = ExpiryMethod { object: a_space, patch: expiry_patch, user: operator::USER };
 
-/// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec brings so near.
+/// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec
+/// brings so near.
 pub fn expiry_patch(end: DateTime<Utc>) -> Value {
     // Later than the creation, even if the space was created in the current second.
     json!({"spec": {"renewedAt": rfc3339(now() + TimeDelta::seconds(1)), "expiresAt": rfc3339(end)}})

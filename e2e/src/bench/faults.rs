@@ -35,11 +35,20 @@ pub async fn measure(options: &BenchmarkOptions, progress: &BenchmarkProgress) -
         harmed.push(with);
         after.push(recovery(count / 10, options.idle_time()).await?);
     }
-    let what = format!("{count} spaces at once with 1 write in {REFUSED_ONE_IN} refused and 1 in {SLOW_ONE_IN} slow, spaces/s");
+    let what = format!(
+        "{count} spaces at once with 1 write in {REFUSED_ONE_IN} refused and 1 in {SLOW_ONE_IN} slow, spaces/s"
+    );
     let (healthy, harmed) = (Samples(healthy), Samples(harmed));
-    let goodput = Measurement { checked: harmed.over(&healthy), ..Measurement::alone("B7", &what, harmed).and("without faults", healthy) };
-    let what = format!("from the end of a partition of {} s to {} spaces ready, s", options.idle_time().as_secs(), count / 10);
-    Ok(BenchmarkResults { measurements: vec![goodput, Measurement::alone("B7", &what, Samples(after))], ..BenchmarkResults::default() })
+    let goodput = Measurement {
+        checked: harmed.over(&healthy),
+        ..Measurement::alone("B7", &what, harmed).and("without faults", healthy)
+    };
+    let what =
+        format!("from the end of a partition of {} s to {} spaces ready, s", options.idle_time().as_secs(), count / 10);
+    Ok(BenchmarkResults {
+        measurements: vec![goodput, Measurement::alone("B7", &what, Samples(after))],
+        ..BenchmarkResults::default()
+    })
 }
 
 /// Spaces per second through a proxy, without faults and with them.
@@ -53,9 +62,11 @@ async fn throughput(count: usize) -> Result<(f64, f64)> {
     };
     let (is_refused, is_slow) = (every(REFUSED_ONE_IN), every(SLOW_ONE_IN));
     let whole_run = RuleLimit::For(CONTESTANT_TIMEOUT);
-    let failing =
-        FaultRule::new("503", Fault::Respond { code: 503, after: false }, move |request_info, _| request_info.mutates() && is_refused());
-    let slow = FaultRule::new("slow", Fault::Delay(SLOW_DELAY), move |request_info, _| request_info.mutates() && is_slow());
+    let failing = FaultRule::new("503", Fault::Respond { code: 503, after: false }, move |request_info, _| {
+        request_info.mutates() && is_refused()
+    });
+    let slow =
+        FaultRule::new("slow", Fault::Delay(SLOW_DELAY), move |request_info, _| request_info.mutates() && is_slow());
     let rules = [failing, slow].map(|rule| proxy.add_rule(rule.limit(whole_run)));
     let harmed = onboarding::rate_on(&environment, "harmed", count).await?;
     for rule in rules {

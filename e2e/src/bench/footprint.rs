@@ -1,5 +1,5 @@
-//! Owns B3 and B5: memory, and the time from the start until the operator is ready, with many spaces. They are compared with the size of the watched
-//! objects, and with the time that any client needs to list them.
+//! Owns B3 and B5: memory, and the time from the start until the operator is ready, with many spaces. They are compared
+//! with the size of the watched objects, and with the time that any client needs to list them.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,11 @@ pub async fn list_watched_objects(client: &Client) -> Result<ListCost> {
     let begun = Instant::now();
     let sizes = futures::future::try_join_all(WATCHED.map(|path| pages(client, path))).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(ListCost { seconds, bytes: sizes.iter().map(|(bytes, _)| bytes).sum(), spaces: sizes.first().map_or(0, |(_, spaces)| *spaces) })
+    Ok(ListCost {
+        seconds,
+        bytes: sizes.iter().map(|(bytes, _)| bytes).sum(),
+        spaces: sizes.first().map_or(0, |(_, spaces)| *spaces),
+    })
 }
 
 /// Returns the number of bytes and of objects.

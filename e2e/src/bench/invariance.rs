@@ -1,4 +1,5 @@
-//! Owns B8: rate and latency in an empty, a half full and a full cluster, each compared with the raw client on an equally full cluster.
+//! Owns B8: rate and latency in an empty, a half full and a full cluster, each compared with the raw client on an
+//! equally full cluster.
 
 use anyhow::Result;
 
@@ -38,10 +39,12 @@ pub struct Rounds {
 }
 
 impl Invariance {
-    /// Measures with `existing` existing spaces. The contestants take turns, so that a machine that is slower for a while is slower for both.
+    /// Measures with `existing` existing spaces. The contestants take turns, so that a machine that is slower for a
+    /// while is slower for both.
     pub async fn measure(&mut self, contestants: Contestants<'_>, existing: usize, rounds: Rounds) -> Result<()> {
         let Contestants { operator_environment, raw_environment, raw_client } = contestants;
-        let (mut rates, mut latencies) = ((Samples::default(), Samples::default()), (Samples::default(), Samples::default()));
+        let (mut rates, mut latencies) =
+            ((Samples::default(), Samples::default()), (Samples::default(), Samples::default()));
         for round in 1..=rounds.count {
             let prefix = format!("with-{existing}-{round}");
             let raw_names = names(&prefix, rounds.spaces_at_once);
@@ -49,7 +52,8 @@ impl Invariance {
             raw_environment.until_idle().await?;
             rates.0.extend(rate_on(operator_environment, &prefix, rounds.spaces_at_once).await?.into());
             operator_environment.until_idle().await?;
-            let (operator, raw) = latency::alternate(contestants, &format!("alone-{prefix}"), rounds.sequential_spaces).await?;
+            let (operator, raw) =
+                latency::alternate(contestants, &format!("alone-{prefix}"), rounds.sequential_spaces).await?;
             latencies.0.extend(operator);
             latencies.1.extend(raw);
         }
@@ -69,24 +73,32 @@ impl Invariance {
             .iter()
             .zip(&latencies.0)
             .flat_map(|(existing, (operator, raw))| {
-                [(format!("{existing} there"), operator.clone()), (format!("{existing} there, raw client"), raw.clone())]
+                [
+                    (format!("{existing} there"), operator.clone()),
+                    (format!("{existing} there, raw client"), raw.clone()),
+                ]
             })
             .collect();
         let lines: Vec<(&str, &Samples)> = lines.iter().map(|(who, samples)| (who.as_str(), samples)).collect();
         let existing = existing.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let rate = rates.measurement(&format!("spaces/s with {existing} there; change of the share"), f64::min);
-        let latency = latencies.measurement(&format!("apply to Ready with {existing} there, median ms; change of the share"), f64::max);
+        let latency = latencies
+            .measurement(&format!("apply to Ready with {existing} there, median ms; change of the share"), f64::max);
         let measurements = vec![
             rate.with_bounds_if(is_full_scale, Bound::AtLeast(0.9), Bound::AtLeast(1.0)),
             latency.with_bounds_if(is_full_scale, Bound::AtMost(1.1), Bound::AtMost(1.0)),
         ];
-        BenchmarkResults { measurements, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)], ..BenchmarkResults::default() }
+        BenchmarkResults {
+            measurements,
+            curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)],
+            ..BenchmarkResults::default()
+        }
     }
 }
 
 impl Pairs {
-    /// The medians of each level. The bound applies to the change of the operator's share of the raw client's median since the first level: a fuller
-    /// cluster is slower for any client.
+    /// The medians of each level. The bound applies to the change of the operator's share of the raw client's median
+    /// since the first level: a fuller cluster is slower for any client.
     fn measurement(&self, what: &str, worst: fn(f64, f64) -> f64) -> Measurement {
         let (operator, raw) = self.0.iter().map(|(operator, raw)| (operator.median(), raw.median())).unzip();
         let measurement = Measurement::ratio("B8", what, Samples(operator), Samples(raw));

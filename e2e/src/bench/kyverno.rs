@@ -1,6 +1,8 @@
-//! Owns Kyverno's cleanup controller as a contestant, from its published module. Kyverno deletes objects that have a label with their end.
+//! Owns Kyverno's cleanup controller as a contestant, from its published module. Kyverno deletes objects that have a
+//! label with their end.
 //!
-//! It has the administrator's rights and the options of its own manifests. It handles no quotas, bindings, warnings or renewals, and deletes by name.
+//! It has the administrator's rights and the options of its own manifests. It handles no quotas, bindings, warnings or
+//! renewals, and deletes by name.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -42,8 +44,11 @@ pub async fn start(environment: &Environment) -> Result<Process> {
         let metadata = json!({"name": name, "namespace": NAMESPACE});
         environment.admin.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).await?;
     }
-    let process =
-        Process::start("Kyverno's cleanup controller", command(environment, &folder)?, &environment.cluster.dir().join("kyverno.log"))?;
+    let process = Process::start(
+        "Kyverno's cleanup controller",
+        command(environment, &folder)?,
+        &environment.cluster.dir().join("kyverno.log"),
+    )?;
     let probe = "is-kyverno-there";
     environment.admin.create(&namespace(probe, json!({}), json!({}))).await?;
     environment.admin.patch(a_namespace(probe), patch(now() - TimeDelta::seconds(1))).await?;
@@ -84,6 +89,7 @@ fn command(environment: &Environment, folder: &Path) -> Result<Command> {
 
 /// Creates bare namespaces for Kyverno.
 pub async fn create_namespaces(environment: &Environment, names: &[String]) -> Result<()> {
-    let creating = stream::iter(names).map(|name| async move { environment.admin.create(&namespace(name, json!({}), json!({}))).await });
+    let creating = stream::iter(names)
+        .map(|name| async move { environment.admin.create(&namespace(name, json!({}), json!({}))).await });
     creating.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect::<Vec<_>>().await.map(drop)
 }

@@ -16,7 +16,11 @@ use super::{
 use crate::fixtures::SOON;
 
 /// Measures B6.
-pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+pub async fn measure(
+    options: &BenchmarkOptions,
+    raw_client: &RawClient,
+    progress: &BenchmarkProgress,
+) -> Result<BenchmarkResults> {
     let (environment, raw_environment) = (Environment::with_operator().await?, Environment::without_operator().await?);
     let contestants = Contestants { operator_environment: &environment, raw_environment: &raw_environment, raw_client };
     let (mut p99, mut p99_raw, mut medians, mut medians_raw) = (vec![], vec![], vec![], vec![]);
@@ -44,11 +48,12 @@ pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progres
 /// The pause between two spaces, in which the control plane completes its own work for the first one.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// The milliseconds until each of `count` spaces of the operator is ready, and the same for the raw client. The contestants alternate with each
-/// space, so that a machine that is slower for a while is slower for both.
+/// The milliseconds until each of `count` spaces of the operator is ready, and the same for the raw client. The
+/// contestants alternate with each space, so that a machine that is slower for a while is slower for both.
 pub async fn alternate(contestants: Contestants<'_>, prefix: &str, count: usize) -> Result<(Samples, Samples)> {
     let Contestants { operator_environment, raw_environment, raw_client } = contestants;
-    let (mut ready, mut ready_raw) = (ReadyWatch::spaces(&operator_environment.client), ReadyWatch::spaces(&raw_environment.client));
+    let (mut ready, mut ready_raw) =
+        (ReadyWatch::spaces(&operator_environment.client), ReadyWatch::spaces(&raw_environment.client));
     let quotas = ReadyWatch::quotas(&raw_environment.client);
     let (before, before_raw) = (initially_ready(&mut ready).await, initially_ready(&mut ready_raw).await);
     let (mut latencies, mut latencies_raw) = (vec![], vec![]);

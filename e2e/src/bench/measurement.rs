@@ -105,7 +105,8 @@ pub struct Measurement {
     /// The samples of a client that makes the same calls and decides nothing, and of others.
     #[serde(rename = "beside")]
     pub others: Vec<(String, Samples)>,
-    /// The samples that the bounds apply to: the operator's over those of the first other contestant, or the operator's alone.
+    /// The samples that the bounds apply to: the operator's over those of the first other contestant, or the operator's
+    /// alone.
     #[serde(rename = "judged")]
     pub checked: Samples,
     /// The bound that the measurement must meet.
@@ -194,7 +195,8 @@ impl BenchmarkResults {
         self.failures.extend(failures);
     }
 
-    /// Adds the results of another part or, if it failed, its error: a failure does not discard the results of the other parts.
+    /// Adds the results of another part or, if it failed, its error: a failure does not discard the results of the
+    /// other parts.
     pub fn add_or_record_failure(&mut self, part: &str, other: anyhow::Result<Self>) {
         match other {
             Ok(other) => self.add(other),

@@ -1,5 +1,5 @@
-//! Owns the benchmark. It compares the operator with a raw client that makes the same calls, each on a fresh control plane of the same machine in the
-//! same run. Only the ratios are meaningful: absolute times depend on the machine.
+//! Owns the benchmark. It compares the operator with a raw client that makes the same calls, each on a fresh control
+//! plane of the same machine in the same run. Only the ratios are meaningful: absolute times depend on the machine.
 //!
 //! `docs/performance/README.md` explains each measurement.
 
@@ -66,5 +66,11 @@ pub async fn run(options: &BenchmarkOptions) -> Result<BenchmarkReport> {
     }
     results.measurements.sort_by(|one, other| one.id.cmp(&other.id));
     let processors = std::thread::available_parallelism().map(std::num::NonZero::get).unwrap_or_default();
-    Ok(BenchmarkReport { commit, day, processors, minutes: (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0, results })
+    Ok(BenchmarkReport {
+        commit,
+        day,
+        processors,
+        minutes: (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0,
+        results,
+    })
 }

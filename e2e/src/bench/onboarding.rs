@@ -17,7 +17,11 @@ use super::{
 };
 
 /// Measures B1.
-pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+pub async fn measure(
+    options: &BenchmarkOptions,
+    raw_client: &RawClient,
+    progress: &BenchmarkProgress,
+) -> Result<BenchmarkResults> {
     let count = options.spaces_at_once();
     progress.step("B1: the raw client's best concurrency");
     let concurrency = best_concurrency(raw_client, (count / 5).max(50), options.concurrencies()).await?;
@@ -38,8 +42,10 @@ pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progres
     let script = baselines::script(raw_client, script_count).await?;
     let one_file = baselines::one_file(raw_client, file_count).await?;
     let what = format!("{count} spaces at once, spaces/s (raw client: {concurrency} at a time)");
-    let throughput = Measurement::ratio("B1", &what, Samples(operator), Samples(raw)).and("kubectl apply -f", one_file.into());
-    let throughput = throughput.and("shell script", script.into()).with_bounds(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
+    let throughput =
+        Measurement::ratio("B1", &what, Samples(operator), Samples(raw)).and("kubectl apply -f", one_file.into());
+    let throughput =
+        throughput.and("shell script", script.into()).with_bounds(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
     let cost = Measurement::ratio("B1", "CPU of the API server for each, ms", Samples(load), Samples(raw_load));
     Ok(BenchmarkResults { measurements: vec![throughput, cost], ..BenchmarkResults::default() })
 }
@@ -52,7 +58,8 @@ pub async fn rate_on(environment: &Environment, prefix: &str, count: usize) -> R
     Ok(per_second(count, begun))
 }
 
-/// Spaces per second of the raw client in a fresh environment, and the milliseconds of the API server's CPU that each took.
+/// Spaces per second of the raw client in a fresh environment, and the milliseconds of the API server's CPU that each
+/// took.
 async fn raw_rate(raw_client: &RawClient, count: usize, concurrency: usize) -> Result<(f64, f64)> {
     let environment = Environment::without_operator().await?;
     let before = environment.api_server_cpu_seconds().await?;
@@ -61,7 +68,12 @@ async fn raw_rate(raw_client: &RawClient, count: usize, concurrency: usize) -> R
 }
 
 /// Spaces per second of the raw client in that environment, regardless of existing spaces.
-pub async fn raw_rate_on(environment: &Environment, raw_client: &RawClient, names: &[String], concurrency: usize) -> Result<f64> {
+pub async fn raw_rate_on(
+    environment: &Environment,
+    raw_client: &RawClient,
+    names: &[String],
+    concurrency: usize,
+) -> Result<f64> {
     let mut ready = ReadyWatch::spaces(&environment.client);
     let begun = Instant::now();
     create_all(&environment.client, raw_client, names, concurrency).await?;

@@ -72,11 +72,15 @@ impl BenchmarkOptions {
 
     /// The number of spaces that expire one by one, and the time over which their ends are spread.
     pub fn spread(&self) -> (usize, Duration) {
-        if self.quick { (self.spaces_at_once().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
+        if self.quick {
+            (self.spaces_at_once().min(100), Duration::from_secs(30))
+        } else {
+            (1_000, Duration::from_secs(600))
+        }
     }
 
-    /// The number of spaces that are created while others end, the number of those, and the time within which they end: less than the
-    /// creations take on any machine.
+    /// The number of spaces that are created while others end, the number of those, and the time within which they end:
+    /// less than the creations take on any machine.
     pub fn expiries_during_creations(&self) -> (usize, usize, Duration) {
         if self.quick { (600, 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
     }

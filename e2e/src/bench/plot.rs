@@ -13,8 +13,11 @@ const COLORS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(255, 127, 14), R
 /// Draws `shares.svg`, the ratios that have a bound, and `b4.svg`, `b6.svg` and so on, the distributions.
 pub fn draw(results: &BenchmarkResults, folder: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("a plot could not be drawn: {error}");
-    let bounded: Vec<&Measurement> =
-        results.measurements.iter().filter(|measurement| measurement.required.is_some() && !measurement.others.is_empty()).collect();
+    let bounded: Vec<&Measurement> = results
+        .measurements
+        .iter()
+        .filter(|measurement| measurement.required.is_some() && !measurement.others.is_empty())
+        .collect();
     shares(&bounded, &folder.join("shares.svg")).map_err(|error| failed(&error))?;
     for curve in &results.curves {
         let file = folder.join(format!("{}.svg", curve.id.to_lowercase()));
@@ -30,7 +33,8 @@ type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 fn shares(measurements: &[&Measurement], file: &Path) -> Drawn {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let highest = measurements.iter().map(|measurement| measurement.checked.quantile(100)).fold(1.2_f64, f64::max) * 1.1;
+    let highest =
+        measurements.iter().map(|measurement| measurement.checked.quantile(100)).fold(1.2_f64, f64::max) * 1.1;
     let caption = ("operator over raw client: median and spread; the line is what it must be", ("sans-serif", 16));
     let mut chart = ChartBuilder::on(&root)
         .caption(caption.0, caption.1)
@@ -46,7 +50,13 @@ fn shares(measurements: &[&Measurement], file: &Path) -> Drawn {
             .map(|(_, measurement)| measurement.id.clone())
             .unwrap_or_default()
     };
-    chart.configure_mesh().disable_x_mesh().x_labels(measurements.len()).x_label_formatter(&label).y_desc("ratio").draw()?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(measurements.len())
+        .x_label_formatter(&label)
+        .y_desc("ratio")
+        .draw()?;
     for (number, measurement) in measurements.iter().enumerate() {
         let (left, right) = (number as f64 - 0.3, number as f64 + 0.3);
         let color = if measurement.holds() { COLORS[0] } else { COLORS[1] };
@@ -55,7 +65,10 @@ fn shares(measurements: &[&Measurement], file: &Path) -> Drawn {
         let spread = vec![(middle, measurement.checked.quantile(0)), (middle, measurement.checked.quantile(100))];
         chart.draw_series([PathElement::new(spread, BLACK.stroke_width(2))])?;
         if let Some(Bound::AtLeast(bound) | Bound::AtMost(bound)) = measurement.required {
-            chart.draw_series([PathElement::new(vec![(left - 0.1, bound), (right + 0.1, bound)], RED.stroke_width(2))])?;
+            chart.draw_series([PathElement::new(
+                vec![(left - 0.1, bound), (right + 0.1, bound)],
+                RED.stroke_width(2),
+            )])?;
         }
     }
     root.present()?;
@@ -78,9 +91,17 @@ fn quantiles(curve: &Curve, file: &Path) -> Drawn {
     for (number, (who, samples)) in curve.lines.iter().enumerate() {
         let color = COLORS[number % COLORS.len()];
         let line = LineSeries::new(steps(samples), color.stroke_width(2));
-        chart.draw_series(line)?.label(who).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], color.stroke_width(2)));
+        chart
+            .draw_series(line)?
+            .label(who)
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], color.stroke_width(2)));
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     root.present()?;
     Ok(())
 }

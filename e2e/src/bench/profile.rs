@@ -1,4 +1,5 @@
-//! Owns profiles of the operator's time and memory: flame graphs of B1 and B5, drawn from the data of `perf` and `heaptrack`.
+//! Owns profiles of the operator's time and memory: flame graphs of B1 and B5, drawn from the data of `perf` and
+//! `heaptrack`.
 //!
 //! The operator must have been built with symbols and frame pointers, as `make profile` does.
 
@@ -34,7 +35,8 @@ const PRELOADS: [&str; 3] = [
 ];
 
 /// The lines of the `heaptrack_print` output that are kept; the stacks are drawn.
-const SUMS: [&str; 3] = ["calls to allocation functions", "temporary memory allocations", "peak heap memory consumption"];
+const SUMS: [&str; 3] =
+    ["calls to allocation functions", "temporary memory allocations", "peak heap memory consumption"];
 
 /// Frames of CPU time that are narrower than this percentage of the whole are omitted.
 const MIN_TIME_PERCENT: f64 = 0.2;
@@ -75,8 +77,11 @@ impl Sampling {
     fn begin(environment: &Environment, name: &str) -> Result<Self> {
         let data = environment.cluster.dir().join(format!("{name}.perf"));
         let mut command = Command::new("perf");
-        command.args(["record", "-F", FREQUENCY, "-g", "-p", &environment.operator()?.pid().to_string(), "-o"]).arg(&data);
-        let perf = Process::start("perf", command, &data.with_extension("log")).context("install perf (Debian: linux-perf)")?;
+        command
+            .args(["record", "-F", FREQUENCY, "-g", "-p", &environment.operator()?.pid().to_string(), "-o"])
+            .arg(&data);
+        let perf = Process::start("perf", command, &data.with_extension("log"))
+            .context("install perf (Debian: linux-perf)")?;
         Ok(Self { perf, data })
     }
 
@@ -99,7 +104,9 @@ impl Sampling {
 }
 
 async fn allocations(count: usize, folder: &Path) -> Result<()> {
-    let Some(preload) = PRELOADS.iter().find(|path| Path::new(path).is_file()) else { bail!("install heaptrack (Debian: heaptrack)") };
+    let Some(preload) = PRELOADS.iter().find(|path| Path::new(path).is_file()) else {
+        bail!("install heaptrack (Debian: heaptrack)")
+    };
     let mut environment = Environment::without_operator().await?;
     for (name, what) in [("b1", "spaces at once"), ("b5", "spaces at a start")] {
         let raw = environment.cluster.dir().join(format!("{name}.heap"));
@@ -122,9 +129,23 @@ async fn allocations(count: usize, folder: &Path) -> Result<()> {
 fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     let (interpreted, stacks) = (raw.with_extension("interpreted"), raw.with_extension("stacks"));
     let interpreter = preload.with_file_name("libexec").join("heaptrack_interpret");
-    let status = Command::new(&interpreter).stdin(File::open(raw)?).stdout(File::create(&interpreted)?).stderr(Stdio::null()).status();
-    ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
-    let print = Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "0"]).output()?;
+    let status = Command::new(&interpreter)
+        .stdin(File::open(raw)?)
+        .stdout(File::create(&interpreted)?)
+        .stderr(Stdio::null())
+        .status();
+    ensure!(
+        status.with_context(|| interpreter.display().to_string())?.success(),
+        "heaptrack could not read {}",
+        raw.display()
+    );
+    let print = Command::new("heaptrack_print")
+        .arg("-f")
+        .arg(&interpreted)
+        .arg("-F")
+        .arg(&stacks)
+        .args(["-n", "0"])
+        .output()?;
     ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
     let output = String::from_utf8_lossy(&print.stdout);
     let sums: Vec<&str> = output.lines().filter(|line| SUMS.iter().any(|sum| line.starts_with(sum))).collect();
@@ -149,7 +170,9 @@ impl FlameGraph<'_> {
         self.title.clone_into(&mut options.title);
         self.unit.clone_into(&mut options.count_name);
         options.min_width = self.min_percent;
-        let out = BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
-        flamegraph::from_reader(&mut options, BufReader::new(folded), out).with_context(|| format!("{} could not be drawn", self.title))
+        let out =
+            BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
+        flamegraph::from_reader(&mut options, BufReader::new(folded), out)
+            .with_context(|| format!("{} could not be drawn", self.title))
     }
 }

@@ -16,7 +16,9 @@ impl BenchmarkProgress {
     pub fn new(steps: usize) -> Self {
         let style = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(u64::try_from(steps).unwrap_or_default()).with_style(style));
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::new(u64::try_from(steps).unwrap_or_default()).with_style(style));
         Self { bar, begun: Instant::now() }
     }
 

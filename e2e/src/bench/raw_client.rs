@@ -1,5 +1,5 @@
-//! Owns the raw client, with which the operator is compared. It makes exactly the writes that the operator makes for a space, in the order of their dependencies, and decides nothing. No
-//! client can be faster on the same API server.
+//! Owns the raw client, with which the operator is compared. It makes exactly the writes that the operator makes for a
+//! space, in the order of their dependencies, and decides nothing. No client can be faster on the same API server.
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
@@ -45,10 +45,15 @@ impl RawClient {
     async fn from_space(environment: &Environment, name: &str) -> Result<Self> {
         let space = environment.admin.get(a_space(name)).await?;
         let namespace = environment.admin.get(a_namespace(name)).await?;
-        let placeholders =
-            [(uid_of(&space).to_owned(), "$SPACE_UID"), (uid_of(&namespace).to_owned(), "$HOME_UID"), (name.to_owned(), "$NAME")];
+        let placeholders = [
+            (uid_of(&space).to_owned(), "$SPACE_UID"),
+            (uid_of(&namespace).to_owned(), "$HOME_UID"),
+            (name.to_owned(), "$NAME"),
+        ];
         let with_placeholders = |object: &Value| {
-            placeholders.iter().fold(object.to_string(), |text, (known, placeholder)| text.replace(known.as_str(), placeholder))
+            placeholders
+                .iter()
+                .fold(object.to_string(), |text, (known, placeholder)| text.replace(known.as_str(), placeholder))
         };
         let mut template = essence(&namespace);
         template.as_object_mut().context("a namespace is an object")?.remove("spec");
@@ -63,7 +68,12 @@ impl RawClient {
             }
         }
         let seal = with_placeholders(&json!({"status": Self::observed_seal(environment, name).await?["status"]}));
-        Ok(Self { namespace: with_placeholders(&template), children, status: with_placeholders(&json!({"status": space["status"]})), seal })
+        Ok(Self {
+            namespace: with_placeholders(&template),
+            children,
+            status: with_placeholders(&json!({"status": space["status"]})),
+            seal,
+        })
     }
 
     /// The patch with which the operator seals a space, as the API server received it.
@@ -73,7 +83,12 @@ impl RawClient {
         let entries = tokio::sync::Mutex::new(&mut audit);
         eventually("a space to be sealed", SOON, || async {
             let is_seal = |patch: &Value| holds(patch, "Expired");
-            let written = entries.lock().await.read()?.into_iter().filter(|entry| entry.subresource == "status" && entry.name == name);
+            let written = entries
+                .lock()
+                .await
+                .read()?
+                .into_iter()
+                .filter(|entry| entry.subresource == "status" && entry.name == name);
             Ok(written.filter_map(|entry| entry.request_object).find(is_seal))
         })
         .await
@@ -86,19 +101,22 @@ impl RawClient {
 
     /// Creates the space itself, as the user does, and returns its UID.
     pub async fn create_space(client: &Client, name: &str) -> Result<String> {
-        let created = send(client, Method::POST, SPACES, "application/json", space(name, space_spec()).to_string()).await?;
+        let created =
+            send(client, Method::POST, SPACES, "application/json", space(name, space_spec()).to_string()).await?;
         Ok(uid_of(&created).to_owned())
     }
 
-    /// Makes all writes that the operator makes, in the same order: no binding grants access before the limits exist and, according to `quotas`, are
-    /// in force.
+    /// Makes all writes that the operator makes, in the same order: no binding grants access before the limits exist
+    /// and, according to `quotas`, are in force.
     pub async fn provision(&self, client: &Client, quotas: &ReadyWatch, name: &str, space: &str) -> Result<()> {
         let path = format!("{SPACES}/{name}");
         let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
         send(client, Method::PATCH, &path, MERGE, finalizer).await?;
         let fill = |text: &str| text.replace("$SPACE_UID", space).replace("$NAME", name);
-        let namespace = send(client, Method::POST, "/api/v1/namespaces", "application/json", fill(&self.namespace)).await?;
-        let (bindings, guards): (Vec<_>, Vec<_>) = self.children.iter().partition(|(path, _)| path.ends_with("rolebindings"));
+        let namespace =
+            send(client, Method::POST, "/api/v1/namespaces", "application/json", fill(&self.namespace)).await?;
+        let (bindings, guards): (Vec<_>, Vec<_>) =
+            self.children.iter().partition(|(path, _)| path.ends_with("rolebindings"));
         let has_quota = guards.iter().any(|(path, _)| path.ends_with("resourcequotas"));
         for (batch, waits) in [(guards, has_quota), (bindings, false)] {
             let children = batch.into_iter().map(|(path, child)| async move {
@@ -116,7 +134,9 @@ impl RawClient {
     /// The namespace and the children, or only those of some kinds, as any client could apply them.
     pub fn objects(&self, name: &str, kinds: &[&str]) -> Vec<Value> {
         let all = std::iter::once(&self.namespace).chain(self.children.iter().map(|(_, child)| child));
-        let filled = all.filter_map(|text| serde_json::from_str::<Value>(&text.replace("$SPACE_UID", "none").replace("$NAME", name)).ok());
+        let filled = all.filter_map(|text| {
+            serde_json::from_str::<Value>(&text.replace("$SPACE_UID", "none").replace("$NAME", name)).ok()
+        });
         let mut objects: Vec<Value> =
             filled.filter(|object| kinds.is_empty() || kinds.iter().any(|kind| object["kind"] == *kind)).collect();
         for object in objects.iter_mut().filter(|object| object["kind"] != "Namespace") {
@@ -130,7 +150,9 @@ impl RawClient {
         // The UID of the namespace differs each time, so another UID of the same length replaces it.
         let seal = self.seal.replace("$NAME", name).replace("$HOME_UID", "00000000-0000-0000-0000-000000000000");
         send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, seal).await?;
-        send(client, Method::DELETE, &format!("/api/v1/namespaces/{name}"), "application/json", "{}".to_owned()).await.map(drop)
+        send(client, Method::DELETE, &format!("/api/v1/namespaces/{name}"), "application/json", "{}".to_owned())
+            .await
+            .map(drop)
     }
 }
 
@@ -145,6 +167,7 @@ fn api_path(kind: &str) -> Result<(&'static str, &'static str)> {
 }
 
 async fn send(client: &Client, method: Method, path: &str, content: &str, body: String) -> Result<Value> {
-    let request = Request::builder().method(method.clone()).uri(path).header("Content-Type", content).body(body.into_bytes())?;
+    let request =
+        Request::builder().method(method.clone()).uri(path).header("Content-Type", content).body(body.into_bytes())?;
     client.request(request).await.with_context(|| format!("{method} {path}"))
 }

@@ -41,7 +41,16 @@ impl BenchmarkReport {
                 (_, true) => "ok",
                 (_, false) => "MISSED",
             };
-            table.add_row([id, what, &operator.line(), &others.join(", "), &checked.line(), &bound(required), &bound(aim), state]);
+            table.add_row([
+                id,
+                what,
+                &operator.line(),
+                &others.join(", "),
+                &checked.line(),
+                &bound(required),
+                &bound(aim),
+                state,
+            ]);
         }
         for column in [2, 4] {
             if let Some(column) = table.column_mut(column) {

@@ -26,7 +26,8 @@ struct Arguments {
     /// The number of sequences to play.
     #[arg(long, default_value_t = 2_000)]
     sequences: u64,
-    /// The number of sequences that are played concurrently. Like the seed, it determines the sequences. Default: 100, or 25 with --real.
+    /// The number of sequences that are played concurrently. Like the seed, it determines the sequences. Default: 100,
+    /// or 25 with --real.
     #[arg(long)]
     batch: Option<u64>,
     /// Play only the sequence with this number.
@@ -49,7 +50,8 @@ fn play(Arguments { real, seed, sequences, batch, only, first, record }: Argumen
     let stamp = tokio::runtime::Runtime::new()?.block_on(stamp());
     let (place, usual) = if real { (Place::Real, 25) } else { (Place::Memory, 100) };
     let options = Options { place, seed, sequences, batch: batch.unwrap_or(usual), only, first };
-    let outcome = run(options, |outcome| eprintln!("{} of {sequences} played, {} broken", outcome.played, outcome.broken.len()))?;
+    let outcome =
+        run(options, |outcome| eprintln!("{} of {sequences} played, {} broken", outcome.played, outcome.broken.len()))?;
     if let Some(file) = record {
         record::write(&file, stamp, options, &outcome)?;
     }

@@ -77,7 +77,8 @@ async fn main() -> Result<()> {
             outcome
         }
         Action::Down { dir } => {
-            let stopped = stop_by_pid_file(&Layout::new(&dir).pid_file(), "dspace-cluster", Duration::from_secs(30)).await?;
+            let stopped =
+                stop_by_pid_file(&Layout::new(&dir).pid_file(), "dspace-cluster", Duration::from_secs(30)).await?;
             print_line(if stopped { "stopped" } else { "was not running" })
         }
     }
@@ -102,7 +103,11 @@ async fn run(up: Up) -> Result<()> {
 }
 
 fn settings(up: &Up, dir: PathBuf) -> ControlPlaneSettings {
-    let users = if up.users.is_empty() { User::default_users() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
+    let users = if up.users.is_empty() {
+        User::default_users()
+    } else {
+        up.users.iter().map(|flag| User::from_flag(flag)).collect()
+    };
     ControlPlaneSettings {
         dir,
         with_nodes: up.with_nodes,
@@ -141,7 +146,11 @@ struct Shutdown {
 
 impl Shutdown {
     fn new(detach: bool) -> Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, commands: (!detach).then(read_commands) })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            commands: (!detach).then(read_commands),
+        })
     }
 
     /// The next command; `None` if the cluster shuts down.

@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
 use super::layout::Layout;
@@ -47,7 +47,12 @@ fn authority() -> Result<Authority> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("the certificate authority could not be made")
 }
 
-fn leaf(addresses: Vec<String>, name: &str, group: Option<&str>, usage: ExtendedKeyUsagePurpose) -> Result<CertificateParams> {
+fn leaf(
+    addresses: Vec<String>,
+    name: &str,
+    group: Option<&str>,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(addresses)?;
     params.distinguished_name = subject(name, group);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

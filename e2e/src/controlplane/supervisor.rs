@@ -129,9 +129,10 @@ impl Supervisor {
         Ok(match component {
             "etcd" => ("etcd", components::etcd(layout, ports)),
             "kube-apiserver" => ("kube-apiserver", components::apiserver(layout, ports, &self.settings.apiserver_args)),
-            "kube-controller-manager" => {
-                ("kube-controller-manager", components::controller_manager(layout, &self.settings.controller_manager_args))
-            }
+            "kube-controller-manager" => (
+                "kube-controller-manager",
+                components::controller_manager(layout, &self.settings.controller_manager_args),
+            ),
             "kube-scheduler" => ("kube-scheduler", components::scheduler(layout)),
             "kwok" => ("kwok", components::kwok(layout, &self.binaries)),
             other => bail!("the control plane has no component called '{other}'"),

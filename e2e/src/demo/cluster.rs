@@ -57,9 +57,9 @@ impl DemoCluster {
 
     async fn existing(dir: PathBuf, kubeconfig: &Path, screen: &Screen) -> Result<Self> {
         let binaries = binaries::control_plane(&["kubectl"]).await?;
-        let kubeconfig = kubeconfig
-            .canonicalize()
-            .with_context(|| format!("DEMO_KUBECONFIG names {}, which is not there: correct it", kubeconfig.display()))?;
+        let kubeconfig = kubeconfig.canonicalize().with_context(|| {
+            format!("DEMO_KUBECONFIG names {}, which is not there: correct it", kubeconfig.display())
+        })?;
         let config = kubeconfig::config(&kubeconfig).await?;
         let server = config.cluster_url.clone();
         let client = kube::Client::try_from(config)?;
@@ -159,11 +159,15 @@ async fn start_embedded(dir: &Path) -> Result<ClusterInfo> {
     command.args(["up", "--detach", "--with-nodes", "--dir"]).arg(&folder);
     // A process group of its own, so that a later Ctrl-C in this terminal does not end it.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?);
-    let mut supervisor = tokio::process::Command::from(command).spawn().context("dspace-cluster could not be started")?;
+    let mut supervisor =
+        tokio::process::Command::from(command).spawn().context("dspace-cluster could not be started")?;
     let stdout = supervisor.stdout.take().context("dspace-cluster has no standard output")?;
     let mut lines = BufReader::new(stdout).lines();
     match timeout(START_WITHIN, lines.next_line()).await {
         Ok(Ok(Some(line))) => serde_json::from_str(&line).with_context(|| format!("dspace-cluster said '{line}'")),
-        _ => bail!("the control plane did not start: run `make demo-down`, then try again; its log ends so:\n{}", tail(&log, 15)),
+        _ => bail!(
+            "the control plane did not start: run `make demo-down`, then try again; its log ends so:\n{}",
+            tail(&log, 15)
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! Owns the operator of the demo: its installation, and its process, which runs in the background under its own `ServiceAccount`.
+//! Owns the operator of the demo: its installation, and its process, which runs in the background under its own
+//! `ServiceAccount`.
 
 use std::{fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
@@ -27,7 +28,12 @@ pub(super) async fn install(cluster: &DemoCluster, screen: &Screen) -> Result<()
         let self_service = binaries::repository().join("config/self-service");
         cluster.kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok().map(drop)
     };
-    screen.step("Manifests applied: kubectl apply -k config/default, then config/classes and config/self-service", applying).await
+    screen
+        .step(
+            "Manifests applied: kubectl apply -k config/default, then config/classes and config/self-service",
+            applying,
+        )
+        .await
 }
 
 /// Starts the operator, which keeps running after the demo.
@@ -38,7 +44,12 @@ pub(super) async fn start(cluster: &DemoCluster, screen: &Screen) -> Result<()> 
 
 async fn run(cluster: &DemoCluster) -> Result<()> {
     let kubeconfig_file = cluster.dir.join("operator.kubeconfig");
-    kubeconfig::write_with_token(&cluster.kubeconfig, &kubeconfig_file, SERVICE_ACCOUNT, &token(cluster.client.clone()).await?)?;
+    kubeconfig::write_with_token(
+        &cluster.kubeconfig,
+        &kubeconfig_file,
+        SERVICE_ACCOUNT,
+        &token(cluster.client.clone()).await?,
+    )?;
     let health_port = ports::free()?;
     let mut command = Command::new(binaries::operator()?);
     command.arg("run").args(run_arguments(health_port, ports::free()?)).env("KUBECONFIG", kubeconfig_file);
@@ -48,8 +59,9 @@ async fn run(cluster: &DemoCluster) -> Result<()> {
     let _ = fs::remove_file(&log);
     let mut process = Process::start("the operator", command, &log)?;
     fs::write(operator_pid_file(&cluster.dir), process.pid().to_string())?;
-    let ready =
-        process.until("the operator to be ready", READY_WITHIN, || async move { Ok(http::get(health_port, "/readyz").await?.0 == 200) });
+    let ready = process.until("the operator to be ready", READY_WITHIN, || async move {
+        Ok(http::get(health_port, "/readyz").await?.0 == 200)
+    });
     ready.await.with_context(|| format!("see its log, {}", log.display()))??;
     process.detach();
     Ok(())

@@ -33,7 +33,8 @@ pub(super) async fn run(cluster: &DemoCluster, screen: &Screen) -> Result<()> {
     show_expiry(cluster, screen).await
 }
 
-/// Deletes the spaces of the last demo, which a reused cluster may still have. Other spaces of the same names are not deleted.
+/// Deletes the spaces of the last demo, which a reused cluster may still have. Other spaces of the same names are not
+/// deleted.
 async fn delete_previous_spaces(cluster: &DemoCluster, screen: &Screen) -> Result<()> {
     let spaces = cluster.kubectl(&["get", "dspace", "-o", "name", "-l", DEMO_LABEL]).await?.ok()?;
     if !spaces.trim().is_empty() {
@@ -42,7 +43,10 @@ async fn delete_previous_spaces(cluster: &DemoCluster, screen: &Screen) -> Resul
     }
     for name in [SPACE, NEIGHBOUR, SHORT] {
         let left = cluster.kubectl(&["get", "dspace", name, "--ignore-not-found", "-o", "name"]).await?.ok()?;
-        ensure!(left.trim().is_empty(), "there is a DeveloperSpace {name} on this cluster that is not the demo's: use another cluster");
+        ensure!(
+            left.trim().is_empty(),
+            "there is a DeveloperSpace {name} on this cluster that is not the demo's: use another cluster"
+        );
     }
     Ok(())
 }
@@ -71,7 +75,11 @@ async fn onboard_alice(cluster: &DemoCluster, screen: &Screen) -> Result<()> {
     let started = Instant::now();
     let result = cluster.plugin(&arguments).await?;
     let output = format!("{}{}", result.stderr, result.clone().ok()?);
-    screen.command("portal", &format!("kubectl dspace onboard {ALICE} --name {SPACE} --auth cert -o alice.kubeconfig"), &output);
+    screen.command(
+        "portal",
+        &format!("kubectl dspace onboard {ALICE} --name {SPACE} --auth cert -o alice.kubeconfig"),
+        &output,
+    );
     screen.done("alice's certificate is signed, and her kubeconfig tried", started.elapsed());
     Ok(())
 }
@@ -93,8 +101,10 @@ async fn show_created_objects(cluster: &DemoCluster, screen: &Screen) -> Result<
     for arguments in shown {
         let output = cluster.kubectl(arguments).await?.ok()?;
         // The column paths are long and add nothing to the headings.
-        let shown_arguments: Vec<&str> =
-            arguments.iter().map(|&argument| if argument.starts_with("custom-") { "custom-columns=…" } else { argument }).collect();
+        let shown_arguments: Vec<&str> = arguments
+            .iter()
+            .map(|&argument| if argument.starts_with("custom-") { "custom-columns=…" } else { argument })
+            .collect();
         screen.command("", &format!("kubectl {}", shown_arguments.join(" ")), &without_blank_lines(&output));
     }
     Ok(())
@@ -118,7 +128,8 @@ async fn show_permissions(cluster: &DemoCluster, screen: &Screen) -> Result<()> 
         let output = cluster.as_alice(&arguments, None).await?.refused()?;
         screen.command("alice", &format!("kubectl {}", arguments.join(" ")), &output);
     }
-    let output = cluster.as_alice(&["apply", "-n", SPACE, "-f", "-"], Some(include_str!("too-big.yaml"))).await?.refused()?;
+    let output =
+        cluster.as_alice(&["apply", "-n", SPACE, "-f", "-"], Some(include_str!("too-big.yaml"))).await?.refused()?;
     screen.command("alice", "kubectl apply -f five-cpus.yaml      # the quota is 4", &last_line(&output));
     Ok(())
 }
@@ -136,13 +147,19 @@ async fn show_expiry(cluster: &DemoCluster, screen: &Screen) -> Result<()> {
     screen.done(format!("warned: {}", expiring.message), started.elapsed());
     let expired = await_true(&spaces, SHORT, "Expired", SOON).await?;
     screen.done(format!("sealed: {}", expired.message), started.elapsed());
-    eventually("the namespace to be gone", SOON, || async { Ok(namespaces.get_opt(SHORT).await?.is_none().then_some(())) })
-        .await
-        .with_context(|| format!("the namespace is still there: `kubectl get dspace {SHORT} -o yaml` says why"))?;
+    eventually("the namespace to be gone", SOON, || async {
+        Ok(namespaces.get_opt(SHORT).await?.is_none().then_some(()))
+    })
+    .await
+    .with_context(|| format!("the namespace is still there: `kubectl get dspace {SHORT} -o yaml` says why"))?;
     screen.done("its namespace is gone", started.elapsed());
     let patch = ["patch", "dspace", SHORT, "--type=merge", "-p", r#"{"spec":{"ttl":"1d"}}"#];
     let output = cluster.kubectl(&patch).await?.refused()?;
-    screen.command("portal", &format!("kubectl patch dspace {SHORT} --type=merge -p '{}'      # too late", patch[5]), &last_line(&output));
+    screen.command(
+        "portal",
+        &format!("kubectl patch dspace {SHORT} --type=merge -p '{}'      # too late", patch[5]),
+        &last_line(&output),
+    );
     let output = cluster.kubectl(&["get", "dspace"]).await?.ok()?;
     screen.command("", "kubectl get dspace", &output);
     Ok(())

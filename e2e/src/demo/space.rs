@@ -29,7 +29,12 @@ pub(super) fn api(client: Client) -> Api<DynamicObject> {
 }
 
 /// Waits until a condition of a space is true. The error contains its last state.
-pub(super) async fn await_true(spaces: &Api<DynamicObject>, name: &str, kind: &str, within: Duration) -> Result<Condition> {
+pub(super) async fn await_true(
+    spaces: &Api<DynamicObject>,
+    name: &str,
+    kind: &str,
+    within: Duration,
+) -> Result<Condition> {
     eventually(&format!("{name} to be {kind}"), within, || async {
         let space = spaces.get(name).await?;
         match condition(&space, kind) {
@@ -39,7 +44,9 @@ pub(super) async fn await_true(spaces: &Api<DynamicObject>, name: &str, kind: &s
         }
     })
     .await
-    .with_context(|| format!("{name} did not become {kind}; the operator's log, operator.log in the demo's folder, says more"))
+    .with_context(|| {
+        format!("{name} did not become {kind}; the operator's log, operator.log in the demo's folder, says more")
+    })
 }
 
 fn condition(space: &DynamicObject, kind: &str) -> Option<Condition> {

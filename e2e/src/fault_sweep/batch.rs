@@ -68,7 +68,9 @@ pub(super) async fn run_all(
     };
     // No case ends the operator here, so each end of the operator is a violation of its own.
     let ends = unexpected_exits.take().into_iter().enumerate();
-    outcomes.extend(ends.map(|(number, reason)| CaseOutcome::violated(format!("operator/ended-{number}"), Oracle::Live, reason)));
+    outcomes.extend(
+        ends.map(|(number, reason)| CaseOutcome::violated(format!("operator/ended-{number}"), Oracle::Live, reason)),
+    );
     CompletedCases { cases, references, outcomes, from }.check(rig, quiet).await
 }
 
@@ -96,7 +98,8 @@ pub(super) struct CompletedCases<'a> {
 }
 
 impl CompletedCases<'_> {
-    /// Applies the oracles that check all cases together, and adds the violations to the outcomes. QUIET is checked for the time `quiet`.
+    /// Applies the oracles that check all cases together, and adds the violations to the outcomes. QUIET is checked for
+    /// the time `quiet`.
     pub(super) async fn check(self, rig: &Rig, quiet: Duration) -> Result<Vec<CaseOutcome>> {
         let Self { cases, references, mut outcomes, from } = self;
         let paths = path::all();
@@ -112,8 +115,8 @@ impl CompletedCases<'_> {
         let quiet_from = rig.proxy.journal().len();
         tokio::time::sleep(quiet).await;
         let late_writes = rig.proxy.journal().writes(quiet_from);
-        // Events with the same reason are held for a minute, so that the last of them comes after the work. The silence of
-        // an idle control plane has its own test.
+        // Events with the same reason are held for a minute, so that the last of them comes after the work. The silence
+        // of an idle control plane has its own test.
         let mut found: Vec<(String, Oracle, String)> = late_writes
             .into_iter()
             .filter(|entry| entry.request_info.resource != "events")
@@ -125,7 +128,9 @@ impl CompletedCases<'_> {
                 )
             })
             .collect();
-        found.extend(unsafe_writes(rig, &spaces, from).into_iter().map(|(space, violation)| (space, Oracle::Safe, violation)));
+        found.extend(
+            unsafe_writes(rig, &spaces, from).into_iter().map(|(space, violation)| (space, Oracle::Safe, violation)),
+        );
         spaces.retain(|name, _| rig.proxy.journal().has_requests_of(name));
         let state = final_state(rig, &spaces, references).await?;
         found.extend(state.end_violations.into_iter().map(|(space, violation)| (space, Oracle::End, violation)));

@@ -76,7 +76,9 @@ pub fn is_bounded(case: &Case) -> bool {
         CaseCost::Further => false,
         CaseCost::Worker => path.name == "create" && !target.is_event() && kind.name.starts_with("hang"),
         CaseCost::Process => {
-            kind.name.starts_with("kill") && !target.is_event() && matches!(path.name, "create" | "class-change" | "delete")
+            kind.name.starts_with("kill")
+                && !target.is_event()
+                && matches!(path.name, "create" | "class-change" | "delete")
         }
     }
 }

@@ -63,7 +63,8 @@ const PAGE: u32 = 500;
 /// The longest time that a page may take, retries included.
 const PAGE_WITHIN: Duration = Duration::from_secs(180);
 
-/// A watch is broken if all its attempts have failed for this time. It is longer than the longest back-off between two attempts.
+/// A watch is broken if all its attempts have failed for this time. It is longer than the longest back-off between two
+/// attempts.
 const WATCH_BROKEN_AFTER: Duration = Duration::from_secs(90);
 
 /// The objects of one space, by kind and name.
@@ -97,10 +98,15 @@ struct TrackedSpace {
 impl TrackedSpace {
     /// Records the times of termination that a change of the objects shows, and wakes the waiting tasks.
     fn changed(&mut self) {
-        let is_terminating = self.objects.get("Namespace").is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
+        let is_terminating = self
+            .objects
+            .get("Namespace")
+            .is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
         match self.terminating {
             None if is_terminating => self.terminating = Some(Instant::now()),
-            Some(since) if !is_terminating => (self.terminating, self.last_termination) = (None, Some((since, Instant::now()))),
+            Some(since) if !is_terminating => {
+                (self.terminating, self.last_termination) = (None, Some((since, Instant::now())));
+            }
             _ => {}
         }
         self.changed.send_replace(());
@@ -131,7 +137,8 @@ impl ClusterView {
         self.tracked.read().get(space).and_then(|space_state| space_state.last_termination)
     }
 
-    /// Returns an error if a watch is broken. An error that is followed by an event, or that does not recur, is normal: the watch begins again.
+    /// Returns an error if a watch is broken. An error that is followed by an event, or that does not recur, is normal:
+    /// the watch begins again.
     pub fn check(&self) -> Result<()> {
         for (kind, WatchFailure { first, last, error }) in &*self.tracked.failures() {
             ensure!(last.duration_since(*first) < WATCH_BROKEN_AFTER, "the watch of {kind} is broken: {error}");
@@ -140,7 +147,13 @@ impl ClusterView {
     }
 
     /// Waits until `probe` accepts the space's objects. The error contains the last failure of `probe`.
-    pub async fn until(&self, what: &str, space: &str, within: Duration, probe: impl Fn(&Objects) -> Result<()>) -> Result<Objects> {
+    pub async fn until(
+        &self,
+        what: &str,
+        space: &str,
+        within: Duration,
+        probe: impl Fn(&Objects) -> Result<()>,
+    ) -> Result<Objects> {
         let deadline = Instant::now() + within;
         let mut changed = self.tracked.write().entry(space.to_owned()).or_default().changed.subscribe();
         loop {
@@ -225,7 +238,9 @@ impl TrackedSpaces {
     fn retain(&self, kind: &str, listed: &[(String, String)]) {
         let listed: std::collections::HashSet<&(String, String)> = listed.iter().collect();
         for (space, space_state) in self.write().iter_mut() {
-            space_state.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
+            space_state
+                .objects
+                .retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
             space_state.changed();
         }
     }

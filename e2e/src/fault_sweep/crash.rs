@@ -41,7 +41,9 @@ pub(super) async fn run_all(
         for (case, prepared) in prepared {
             let mut outcome = match (prepared, references.get(case.path.name)) {
                 (Ok(()), Some(reference)) => run::run(rig, case, reference).await,
-                (Ok(()), None) => CaseOutcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned()),
+                (Ok(()), None) => {
+                    CaseOutcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned())
+                }
                 (Err(outcome), _) => outcome,
             };
             if let Some(reason) = unexpected_exits.take().pop() {

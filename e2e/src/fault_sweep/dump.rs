@@ -18,7 +18,8 @@ pub fn dump(name: &str, objects: &Objects) -> Value {
     let last = || objects.get("DeveloperSpace").map(|space| text(space, "/status/namespace/uid").to_owned());
     let namespace = uid("Namespace").or_else(last);
     let known = [(Some(name.to_owned()), "NAME"), (uid("DeveloperSpace"), "SPACE-UID"), (namespace, "NAMESPACE-UID")];
-    let all: serde_json::Map<String, Value> = objects.iter().map(|(key, object)| (key.clone(), normalized(object, objects))).collect();
+    let all: serde_json::Map<String, Value> =
+        objects.iter().map(|(key, object)| (key.clone(), normalized(object, objects))).collect();
     let mut all = Value::Object(all);
     change_texts(&mut all, &|text: &str| {
         let mut text = hide_times(text);
@@ -68,7 +69,8 @@ fn normalized(object: &Value, all: &Objects) -> Value {
 /// Returns true if the namespace's annotation contains the same expiry as the status, to the second, or if there is no
 /// namespace.
 fn has_same_expiry(space: &Value, all: &Objects) -> bool {
-    let annotation = all.get("Namespace").map(|namespace| text(namespace, "/metadata/annotations/developerspace.dev~1expires-at"));
+    let annotation =
+        all.get("Namespace").map(|namespace| text(namespace, "/metadata/annotations/developerspace.dev~1expires-at"));
     annotation.is_none_or(|annotation| annotation == text(space, "/status/expiresAt"))
 }
 
@@ -106,7 +108,10 @@ fn hide_times(text: &str) -> String {
     let bytes = text.as_bytes();
     let is_time = |at: usize| {
         bytes.get(at..at + TIME.len()).is_some_and(|piece| {
-            piece.iter().zip(TIME.bytes()).all(|(byte, shape)| if shape == b'0' { byte.is_ascii_digit() } else { *byte == shape })
+            piece
+                .iter()
+                .zip(TIME.bytes())
+                .all(|(byte, shape)| if shape == b'0' { byte.is_ascii_digit() } else { *byte == shape })
         })
     };
     let (mut hidden, mut from) = (String::new(), 0);

@@ -40,7 +40,11 @@ pub(super) async fn run_all(
     };
     let kinds = faults::all();
     let combinations = reference.targets.iter().flat_map(|target| kinds.iter().map(move |kind| (target, kind)));
-    let make = |(target, kind): (&case::TargetWrite, &FaultKind)| Case { path: path.clone(), target: target.clone(), kind: kind.clone() };
+    let make = |(target, kind): (&case::TargetWrite, &FaultKind)| Case {
+        path: path.clone(),
+        target: target.clone(),
+        kind: kind.clone(),
+    };
     let cases: Vec<Case> = combinations.map(make).filter(|case| wanted(case)).collect();
     progress.expect(cases.len());
     let prepared = prepare(rig, &cases).await?;
@@ -66,13 +70,14 @@ pub(super) async fn run_all(
     Ok(outcomes)
 }
 
-/// Prepares all cases by a controller, which has ended afterwards. The spaces are created all at once, and a controller that cannot renew its lease in
-/// time on a loaded machine is restarted.
+/// Prepares all cases by a controller, which has ended afterwards. The spaces are created all at once, and a controller
+/// that cannot renew its lease in time on a loaded machine is restarted.
 async fn prepare(rig: &Rig, cases: &[Case]) -> Result<Vec<Result<(), CaseOutcome>>> {
     rig.start().await?;
     let unexpected_exits = UnexpectedExits::default();
     let preparing = async {
-        // These spaces are retained for an hour, and the controller reports conditions of them that `gc` does not report.
+        // These spaces are retained for an hour, and the controller reports conditions of them that `gc` does not
+        // report.
         for name in reference::names("", path::gc().name) {
             rig.perform(&name, &path::UserAction::Delete("DeveloperSpace", "$NAME")).await?;
         }
@@ -106,12 +111,21 @@ async fn run_gc_repeatedly(rig: &Rig) -> anyhow::Error {
 /// The violations by namespaces that were deleted more than once.
 fn repeated_deletions(rig: &Rig, from: usize) -> Vec<CaseOutcome> {
     let mut times: HashMap<String, u32> = HashMap::new();
-    let deleted = rig.proxy.journal().since(from, |entry| entry.request_info.signature() == "delete-namespaces" && entry.was_done());
+    let deleted = rig
+        .proxy
+        .journal()
+        .since(from, |entry| entry.request_info.signature() == "delete-namespaces" && entry.was_done());
     for entry in deleted {
         *times.entry(entry.request_info.name).or_default() += 1;
     }
     let repeated = times.into_iter().filter(|(_, times)| *times > 1);
     repeated
-        .map(|(name, times)| CaseOutcome::violated(format!("gc/{name}"), Oracle::Safe, format!("its namespace was deleted {times} times")))
+        .map(|(name, times)| {
+            CaseOutcome::violated(
+                format!("gc/{name}"),
+                Oracle::Safe,
+                format!("its namespace was deleted {times} times"),
+            )
+        })
         .collect()
 }

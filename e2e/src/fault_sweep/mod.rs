@@ -57,7 +57,11 @@ pub async fn run(options: &SweepOptions) -> Result<SweepReport> {
     let wanted = |scenario: &Scenario| scenario.is_selected(options, &before.outcomes);
     let scenarios: Vec<Scenario> = scenarios::all().into_iter().filter(wanted).collect();
     let soak = Some(scenarios::soak()).filter(wanted);
-    let nothing = cases.is_empty() && scenarios.is_empty() && soak.is_none() && failed.is_empty() && !options.selects_path(path::gc().name);
+    let nothing = cases.is_empty()
+        && scenarios.is_empty()
+        && soak.is_none()
+        && failed.is_empty()
+        && !options.selects_path(path::gc().name);
     ensure!(!nothing, "nothing is left to run: no case fits --case, --paths, --faults or --resume");
     let total = failed.len() + cases.len() + scenarios.len() + usize::from(soak.is_some());
     let progress = SweepProgress::new(total, before.clone(), options.report_file());
@@ -69,7 +73,8 @@ pub async fn run(options: &SweepOptions) -> Result<SweepReport> {
     for outcome in &failed {
         progress.record(outcome);
     }
-    let (crashing, others): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.kind.cost == CaseCost::Process);
+    let (crashing, others): (Vec<Case>, Vec<Case>) =
+        cases.into_iter().partition(|case| case.kind.cost == CaseCost::Process);
     let sweep_run = SweepRun { options, references: &references, done: &ids(&before.outcomes), progress: &progress };
     let (concurrent, sequential, of_scenarios, of_soak) = tokio::try_join!(
         batch::run_all(&rig, &others, &references, options.quiet_time(), &progress),
@@ -81,7 +86,11 @@ pub async fn run(options: &SweepOptions) -> Result<SweepReport> {
     let mut report = SweepReport { outcomes: before.outcomes, writes: writes(&references), ..SweepReport::default() };
     report.outcomes.extend(failed.into_iter().chain(concurrent).chain(sequential).chain(of_scenarios).chain(of_soak));
     report.minutes = before.minutes + (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0;
-    report.commit = if before.commit.is_empty() || before.commit == commit { commit } else { format!("{}, then {commit}", before.commit) };
+    report.commit = if before.commit.is_empty() || before.commit == commit {
+        commit
+    } else {
+        format!("{}, then {commit}", before.commit)
+    };
     report.day = day;
     report.compute_totals();
     Ok(report)
@@ -110,9 +119,9 @@ impl SweepRun<'_> {
         if includes_gc {
             let wanted = |case: &Case| options.selects(case) && !done.contains(case.id().as_str());
             let of_gc = gc::run_all(&rig, wanted, options.quiet_time(), progress).await;
-            outcomes.extend(
-                of_gc.unwrap_or_else(|error| vec![CaseOutcome::violated("gc/reference".to_owned(), Oracle::End, format!("{error:#}"))]),
-            );
+            outcomes.extend(of_gc.unwrap_or_else(|error| {
+                vec![CaseOutcome::violated("gc/reference".to_owned(), Oracle::End, format!("{error:#}"))]
+            }));
         }
         rig.kill().await?;
         Ok(outcomes)

@@ -40,7 +40,8 @@ pub struct SweepOptions {
     #[arg(long)]
     pub short: bool,
 
-    /// The duration in minutes of the soak, which a whole sweep runs concurrently with everything else [default: 60, or 5 with --short]
+    /// The duration in minutes of the soak, which a whole sweep runs concurrently with everything else [default: 60, or
+    /// 5 with --short]
     #[arg(long, value_name = "MINUTES")]
     pub soak: Option<u64>,
 
@@ -83,7 +84,8 @@ impl SweepOptions {
     /// Returns true if the options select the path.
     pub fn selects_path(&self, path: &str) -> bool {
         let named = |id: &String| id.split('/').next() == Some(path);
-        (self.paths.is_empty() || self.paths.iter().any(|wanted| wanted == path)) && (self.case.is_empty() || self.case.iter().any(named))
+        (self.paths.is_empty() || self.paths.iter().any(|wanted| wanted == path))
+            && (self.case.is_empty() || self.case.iter().any(named))
     }
 
     /// Returns true if the options select the case.
@@ -91,7 +93,8 @@ impl SweepOptions {
         if !self.case.is_empty() {
             return self.case.contains(&case.id());
         }
-        (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name)) && (!self.bounded || is_bounded(case))
+        (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name))
+            && (!self.bounded || is_bounded(case))
     }
 
     /// The duration of the soak.

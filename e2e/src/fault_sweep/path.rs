@@ -74,10 +74,17 @@ pub fn all() -> Vec<LifecyclePath> {
     let tightened = json!({"spec": {"quota": {"hard": {"requests.memory": "3Gi"}}, "network": {"isolation": "None"}}});
     let own_class = [vec![UserAction::Create(class("$NAME"))], begin(&json!({"className": "$NAME"}))].concat();
     let brief = begin(&json!({"className": "sweep-brief"}));
-    let handed_over = vec![UserAction::Create(namespace(json!({"developerspace.dev/adopt": "$NAME/User:alice@example.com"})))];
+    let handed_over =
+        vec![UserAction::Create(namespace(json!({"developerspace.dev/adopt": "$NAME/User:alice@example.com"})))];
     let foreign = vec![UserAction::Create(namespace(json!({})))];
     let mut paths = vec![
-        LifecyclePath { name: "create", setup: vec![], actions: create(), end_state: EndState::Ready, deletion: PermittedDeletion::Never },
+        LifecyclePath {
+            name: "create",
+            setup: vec![],
+            actions: create(),
+            end_state: EndState::Ready,
+            deletion: PermittedDeletion::Never,
+        },
         LifecyclePath {
             name: "adopt",
             setup: handed_over,
@@ -93,7 +100,12 @@ pub fn all() -> Vec<LifecyclePath> {
             deletion: PermittedDeletion::Never,
         },
         LifecyclePath { setup: own_class, ..path("class-edit", UserAction::Patch("SpaceClass", "$NAME", tightened)) },
-        LifecyclePath { setup: brief, end_state: EndState::Gone, deletion: PermittedDeletion::WhenDue, ..path("expire", update(soon())) },
+        LifecyclePath {
+            setup: brief,
+            end_state: EndState::Gone,
+            deletion: PermittedDeletion::WhenDue,
+            ..path("expire", update(soon()))
+        },
         LifecyclePath { end_state: EndState::Gone, deletion: PermittedDeletion::WhenAsked, ..path("delete", delete()) },
         LifecyclePath {
             setup: begin(&json!({"deletionPolicy": "Retain"})),
@@ -109,12 +121,16 @@ pub fn all() -> Vec<LifecyclePath> {
 /// The path of `gc` alone, while no controller runs.
 pub fn gc() -> LifecyclePath {
     let setup = vec![UserAction::Create(space(&spec(&json!({"className": UNWARNED}))))];
-    LifecyclePath { setup, end_state: EndState::Collected, deletion: PermittedDeletion::WhenDue, ..path("gc", update(soon())) }
+    LifecyclePath {
+        setup,
+        end_state: EndState::Collected,
+        deletion: PermittedDeletion::WhenDue,
+        ..path("gc", update(soon()))
+    }
 }
 
 fn updates() -> Vec<LifecyclePath> {
-    let roomy_limits =
-        json!([{"type": "Container", "default": {"cpu": "200m", "memory": "200Mi"}, "defaultRequest": {"cpu": "20m", "memory": "20Mi"}}]);
+    let roomy_limits = json!([{"type": "Container", "default": {"cpu": "200m", "memory": "200Mi"}, "defaultRequest": {"cpu": "20m", "memory": "20Mi"}}]);
     let members = json!([{"kind": "User", "name": "bob@example.com", "role": "view"}, {"kind": "Group", "name": "ops", "role": "edit"}]);
     [
         ("update-owner", json!({"owner": {"name": "carol@example.com"}})),
@@ -122,7 +138,10 @@ fn updates() -> Vec<LifecyclePath> {
         ("update-member-removed", json!({"members": []})),
         ("update-quota", json!({"quota": {"requests.cpu": "3"}})),
         ("update-limits", json!({"limitRange": roomy_limits})),
-        ("update-labels", json!({"labels": {"example.com/stage": "test"}, "annotations": {"example.com/note": "a note"}})),
+        (
+            "update-labels",
+            json!({"labels": {"example.com/stage": "test"}, "annotations": {"example.com/note": "a note"}}),
+        ),
         ("update-ttl", json!({"ttl": "3d"})),
         ("update-contact", json!({"contact": {"team": "others", "url": "https://wiki.example.com/others"}})),
         ("class-change", json!({"className": "sweep-roomy"})),

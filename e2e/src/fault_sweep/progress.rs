@@ -34,9 +34,11 @@ pub struct SweepProgress {
 impl SweepProgress {
     /// Creates the progress of `total` cases. Each outcome is added to `report`, which is saved in `file`.
     pub fn new(total: usize, report: SweepReport, file: Option<PathBuf>) -> Self {
-        let style =
-            ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(u64::try_from(total).unwrap_or_default()).with_style(style));
+        let style = ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::new(u64::try_from(total).unwrap_or_default()).with_style(style));
         let begun = Instant::now();
         let (done, violations) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
@@ -63,8 +65,8 @@ impl SweepProgress {
     pub fn record(&self, outcome: &CaseOutcome) {
         self.save(outcome);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let violations =
-            self.violations.fetch_add(usize::from(outcome.is_violation()), Ordering::Relaxed) + usize::from(outcome.is_violation());
+        let violations = self.violations.fetch_add(usize::from(outcome.is_violation()), Ordering::Relaxed)
+            + usize::from(outcome.is_violation());
         if outcome.is_violation() {
             self.print_line(&format!(
                 "{} {:?} {}",

@@ -68,7 +68,10 @@ fn failed_reference(rig: &Rig, prefix: &str, path: &str, error: &anyhow::Error) 
     let names = names(prefix, path);
     let of_path = |entry: &Entry| entry.request_info.space.as_ref().is_some_and(|space| names.contains(space));
     let lines = rig.proxy.journal().since(0, of_path).iter().map(Entry::line).collect();
-    CaseOutcome { trace: lines, ..CaseOutcome::violated(format!("{path}/reference"), Oracle::End, format!("{error:#}")) }
+    CaseOutcome {
+        trace: lines,
+        ..CaseOutcome::violated(format!("{path}/reference"), Oracle::End, format!("{error:#}"))
+    }
 }
 
 const RUNS: [&str; 2] = ["reference-1", "reference-2"];
@@ -81,7 +84,8 @@ pub fn names(prefix: &str, path: &str) -> [String; 2] {
 /// Creates the initial state of the undisturbed runs of a path.
 pub async fn prepare(rig: &Rig, prefix: &str, path: &LifecyclePath) -> Result<()> {
     let [first, second] = names(prefix, path.name);
-    tokio::try_join!(rig.prepare(&first, path), rig.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
+    tokio::try_join!(rig.prepare(&first, path), rig.prepare(&second, path))
+        .with_context(|| format!("path {}", path.name))?;
     Ok(())
 }
 
@@ -95,15 +99,19 @@ pub async fn run_prepared(rig: &Rig, prefix: &str, path: &LifecyclePath) -> Resu
     Ok(Reference { end: one.0, targets: targets.into_iter().collect(), writes })
 }
 
-/// Performs the actions of a path, waits until the operator is idle in the end state, and returns the state and the writes.
+/// Performs the actions of a path, waits until the operator is idle in the end state, and returns the state and the
+/// writes.
 async fn run(rig: &Rig, path: &LifecyclePath, name: &str) -> Result<(Value, Vec<Entry>)> {
     rig.proxy.restart_count(name);
     let (from, begun) = (rig.proxy.journal().len(), Instant::now());
     for action in &path.actions {
         rig.perform(name, action).await?;
     }
-    let written =
-        || rig.proxy.journal().since(from, |entry| entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(name));
+    let written = || {
+        rig.proxy
+            .journal()
+            .since(from, |entry| entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(name))
+    };
     eventually(&format!("an undisturbed run of {} to end", path.name), SOON, || async {
         ensure_end_state(path.end_state, &rig.view.objects(name))?;
         let written = written();
@@ -116,7 +124,10 @@ async fn run(rig: &Rig, path: &LifecyclePath, name: &str) -> Result<(Value, Vec<
 }
 
 fn targets(written: &[Entry]) -> BTreeSet<TargetWrite> {
-    written.iter().map(|entry| TargetWrite { signature: entry.request_info.signature(), nth: entry.position.nth }).collect()
+    written
+        .iter()
+        .map(|entry| TargetWrite { signature: entry.request_info.signature(), nth: entry.position.nth })
+        .collect()
 }
 
 /// Verifies that a space is in the given end state.
@@ -125,16 +136,23 @@ pub fn ensure_end_state(end_state: EndState, objects: &Objects) -> Result<()> {
     match end_state {
         EndState::Ready | EndState::Refused => {
             let space = space.context("the space is not there")?;
-            let right = holds(space, "Ready") == (end_state == EndState::Ready) && is_observed(space) && !holds(space, "Reconciling");
+            let right = holds(space, "Ready") == (end_state == EndState::Ready)
+                && is_observed(space)
+                && !holds(space, "Reconciling");
             ensure!(right, "Ready is {}", condition(space, "Ready"));
             ensure!(namespace.is_some(), "the namespace is not there");
         }
         EndState::Collected => {
             let space = space.context("the space is not there")?;
-            ensure!(holds(space, "Expired") && namespace.is_none(), "the space is not sealed, or its namespace is still there");
+            ensure!(
+                holds(space, "Expired") && namespace.is_none(),
+                "the space is not sealed, or its namespace is still there"
+            );
         }
         EndState::Gone => ensure!(space.is_none() && namespace.is_none(), "space or namespace is still there"),
-        EndState::Released => ensure!(space.is_none() && namespace.is_some(), "the space is still there, or the namespace is not"),
+        EndState::Released => {
+            ensure!(space.is_none() && namespace.is_some(), "the space is still there, or the namespace is not");
+        }
     }
     Ok(())
 }

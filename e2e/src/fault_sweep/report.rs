@@ -116,7 +116,17 @@ impl SweepReport {
     /// A table with one row for each path or scenario, and a last row for all.
     pub fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(NOTHING).set_header(["PATH", "WRITES", "CASES", "PASSED", "NOT REACHED", "VIOLATIONS", "P50 S", "P99 S", "MAX S"]);
+        table.load_style(NOTHING).set_header([
+            "PATH",
+            "WRITES",
+            "CASES",
+            "PASSED",
+            "NOT REACHED",
+            "VIOLATIONS",
+            "P50 S",
+            "P99 S",
+            "MAX S",
+        ]);
         let mut groups: BTreeMap<&str, Vec<&CaseOutcome>> = BTreeMap::new();
         for outcome in &self.outcomes {
             groups.entry(outcome.group()).or_default().push(outcome);
@@ -132,7 +142,8 @@ impl SweepReport {
     }
 
     fn row(&self, group: &str, outcomes: &[&CaseOutcome]) -> [String; 9] {
-        let count = |wanted: fn(&CaseOutcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count().to_string();
+        let count =
+            |wanted: fn(&CaseOutcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count().to_string();
         let seconds = percentiles(outcomes.iter().copied()).map(|seconds| format!("{seconds:.2}"));
         let [half, most, all] = seconds;
         [
@@ -150,10 +161,14 @@ impl SweepReport {
 
     /// Each violation, with its details and the command that reproduces it.
     pub fn violations(&self) -> String {
-        let lines =
-            self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|CaseOutcome { id, result, detail, trace, .. }| {
-                format!("{id}: {result:?}: {detail}\n    again with: make sweep SWEEP_ARGS='--case {id}'\n    {}", trace.join("\n    "))
-            });
+        let lines = self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(
+            |CaseOutcome { id, result, detail, trace, .. }| {
+                format!(
+                    "{id}: {result:?}: {detail}\n    again with: make sweep SWEEP_ARGS='--case {id}'\n    {}",
+                    trace.join("\n    ")
+                )
+            },
+        );
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -182,7 +197,10 @@ fn percentiles<'a>(outcomes: impl Iterator<Item = &'a CaseOutcome>) -> [f64; 3] 
     let mut seconds: Vec<f64> = outcomes.filter_map(|outcome| outcome.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     let at = |hundredths: usize| {
-        seconds.get((seconds.len() * hundredths / 100).min(seconds.len().saturating_sub(1))).copied().unwrap_or_default()
+        seconds
+            .get((seconds.len() * hundredths / 100).min(seconds.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     };
     [at(50), at(99), at(100)]
 }

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     Cluster, binaries,
-    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, rfc3339, sleep_until},
+    fixtures::{
+        Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, rfc3339, sleep_until,
+    },
     http, operator, ports,
     process::Process,
     proxy::Proxy,
@@ -65,7 +67,13 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
         admin.create(&class).await?;
     }
     let forged = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": BYSTANDER, "developerspace.dev/class": "sweep-brief"});
-    admin.create(&crate::fixtures::namespace(BYSTANDER, forged, json!({"developerspace.dev/expires-at": "2020-01-01T00:00:00Z"}))).await?;
+    admin
+        .create(&crate::fixtures::namespace(
+            BYSTANDER,
+            forged,
+            json!({"developerspace.dev/expires-at": "2020-01-01T00:00:00Z"}),
+        ))
+        .await?;
     Ok(Arc::new(cluster))
 }
 
@@ -153,8 +161,12 @@ impl Rig {
     pub async fn gc(&self) -> Result<ExitStatus> {
         let mut command = tokio::process::Command::new(binaries::operator()?);
         command.args(["gc", "--max-deletions", "100%"]).env("KUBECONFIG", &self.kubeconfig);
-        let mut child =
-            command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().context("gc could not be started")?;
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("gc could not be started")?;
         if let Some(pid) = child.id() {
             self.proxy.set_pid(pid);
         }
@@ -237,7 +249,9 @@ impl Rig {
         for action in &path.setup {
             self.perform(name, action).await?;
         }
-        let creates = |kind: &str| path.setup.iter().any(|action| matches!(action, UserAction::Create(object) if object["kind"] == kind));
+        let creates = |kind: &str| {
+            path.setup.iter().any(|action| matches!(action, UserAction::Create(object) if object["kind"] == kind))
+        };
         if creates("DeveloperSpace") {
             self.ready(name).await?;
         }
@@ -257,7 +271,11 @@ impl Rig {
             let journal = self.proxy.journal();
             journal.last_write_of(name, |request_info| request_info.resource == "events").context("none was")?;
             let last = journal.last_write_of(name, |_| true).context("nothing was written")?;
-            ensure!(last.code.is_some() && last.instant.elapsed() > EVENT_QUIET_TIME, "the last write is {}", last.line());
+            ensure!(
+                last.code.is_some() && last.instant.elapsed() > EVENT_QUIET_TIME,
+                "the last write is {}",
+                last.line()
+            );
             Ok(Some(()))
         })
         .await

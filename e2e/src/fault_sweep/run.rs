@@ -36,7 +36,8 @@ pub(super) async fn run(rig: &Rig, case: &Case, reference: &Reference) -> CaseOu
     let name = case.space();
     rig.proxy.restart_count(&name);
     let target = WriteSelector { space: &name, signature: &case.target.signature, nth: case.target.nth };
-    let rule = rig.proxy.add_rule(FaultRule::write(case.kind.name, case.kind.fault.clone(), target).limit(case.kind.limit));
+    let rule =
+        rig.proxy.add_rule(FaultRule::write(case.kind.name, case.kind.fault.clone(), target).limit(case.kind.limit));
     let from = rig.proxy.journal().len();
     let mut outcome = match act_and_check(rig, case, reference, rule).await {
         Ok(outcome) => outcome,
@@ -44,8 +45,13 @@ pub(super) async fn run(rig: &Rig, case: &Case, reference: &Reference) -> CaseOu
     };
     rig.proxy.remove_rule(rule);
     if matches!(outcome.result, CaseResult::Violated(_)) {
-        let lines: Vec<String> =
-            rig.proxy.journal().since(from, |entry| entry.request_info.space.as_deref() == Some(&name)).iter().map(Entry::line).collect();
+        let lines: Vec<String> = rig
+            .proxy
+            .journal()
+            .since(from, |entry| entry.request_info.space.as_deref() == Some(&name))
+            .iter()
+            .map(Entry::line)
+            .collect();
         let shown = lines.len().saturating_sub(40);
         outcome.trace = lines[shown..].to_vec();
     }
@@ -71,19 +77,24 @@ async fn act_and_check(rig: &Rig, case: &Case, reference: &Reference, rule: Rule
         return Ok(CaseOutcome::not_reached(case.id()));
     }
     let end = fault_end(rig, rule).await;
-    rig.view.until("to be as in the reference run", &name, SOON + LATE_CASE_TIMEOUT, is_at_end).await.context("never converged")?;
-    let (elapsed, terminating) = (end.elapsed(), rig.view.last_termination(&name).map(|(from, to)| (from.into_std(), to.into_std())));
+    rig.view
+        .until("to be as in the reference run", &name, SOON + LATE_CASE_TIMEOUT, is_at_end)
+        .await
+        .context("never converged")?;
+    let (elapsed, terminating) =
+        (end.elapsed(), rig.view.last_termination(&name).map(|(from, to)| (from.into_std(), to.into_std())));
     let operator_time = elapsed.saturating_sub(termination_time(end, terminating));
     Ok(if operator_time < SOON {
         CaseOutcome::passed(case.id(), elapsed)
     } else {
-        let late = format!("converged only {elapsed:?} after the fault's end, of which {operator_time:?} were the operator's");
+        let late =
+            format!("converged only {elapsed:?} after the fault's end, of which {operator_time:?} were the operator's");
         CaseOutcome::violated(case.id(), Oracle::Live, late)
     })
 }
 
-/// Returns the time after `end` in which the namespace was terminating. kube-controller-manager deletes its contents, so that time is not the operator's.
-/// All other time is, including the time before the DELETE.
+/// Returns the time after `end` in which the namespace was terminating. kube-controller-manager deletes its contents,
+/// so that time is not the operator's. All other time is, including the time before the DELETE.
 fn termination_time(end: Instant, terminating: Option<(Instant, Instant)>) -> Duration {
     terminating.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(end)))
 }

@@ -52,21 +52,29 @@ fn violation(rig: &Rig, spaces: &PathsBySpace<'_>, entry: &Entry) -> Option<&'st
     let lacks_uid = request_info.uid.is_none();
     match (request_info.verb, request_info.resource.as_str()) {
         (_, "namespaces") if path.end_state == EndState::Refused => Some("a foreign namespace was written to"),
-        ("delete", "namespaces") if path.deletion == PermittedDeletion::Never => Some("a namespace was deleted that nobody wants to go"),
+        ("delete", "namespaces") if path.deletion == PermittedDeletion::Never => {
+            Some("a namespace was deleted that nobody wants to go")
+        }
         ("delete", "namespaces") if is_early(TimeDelta::zero()) => Some("a namespace was deleted before its time"),
         ("delete", _) if lacks_uid => Some("something was deleted without its UID"),
         ("delete", "developerspaces") if path.deletion != PermittedDeletion::WhenDue || is_early(RETENTION) => {
             Some("a space was deleted before its time")
         }
-        ("delete", "developerspaces") if request_info.version.is_none() => Some("a space was deleted without its resourceVersion"),
+        ("delete", "developerspaces") if request_info.version.is_none() => {
+            Some("a space was deleted without its resourceVersion")
+        }
         ("deletecollection", _) => Some("a whole collection was deleted"),
         ("patch", "developerspaces") if request_info.subresource == "status" && request_info.version.is_none() => {
             Some("a status was written without its resourceVersion")
         }
-        ("patch", "developerspaces") if request_info.seals && (path.deletion != PermittedDeletion::WhenDue || is_early(-SEAL_LEAD)) => {
+        ("patch", "developerspaces")
+            if request_info.seals && (path.deletion != PermittedDeletion::WhenDue || is_early(-SEAL_LEAD)) =>
+        {
             Some("a space was sealed before its time")
         }
-        _ if !request_info.namespace.is_empty() && !is_operator_object(&request_info.name) => Some("somebody else's object was written to"),
+        _ if !request_info.namespace.is_empty() && !is_operator_object(&request_info.name) => {
+            Some("somebody else's object was written to")
+        }
         _ => None,
     }
 }
@@ -113,7 +121,8 @@ pub struct FinalState {
 /// The ORPH violation of one space, if any.
 fn orphan(objects: &Objects) -> Option<String> {
     let (space, namespace) = (objects.get("DeveloperSpace"), objects.get("Namespace"));
-    let is_managed = |object| text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == "developerspace-operator";
+    let is_managed =
+        |object| text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == "developerspace-operator";
     match (space, namespace) {
         (None, Some(namespace)) if is_managed(namespace) => Some("a namespace of ours has no space".to_owned()),
         (Some(space), None) if !holds(space, "Expired") && condition(space, "Ready")["status"] == "True" => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::{
     ServerConfig,
@@ -24,11 +24,14 @@ pub(super) fn make() -> Result<(String, TlsAcceptor)> {
     params.distinguished_name = subject("issuer-e2e-authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("the issuer's authority could not be made")?;
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)
+        .context("the issuer's authority could not be made")?;
 
     let key = KeyPair::generate()?;
-    let certificate = serving_params()?.signed_by(&key, &authority).context("the issuer's certificate could not be signed")?;
-    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).context("the issuer's key cannot be used")?;
+    let certificate =
+        serving_params()?.signed_by(&key, &authority).context("the issuer's certificate could not be signed")?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).context("the issuer's key cannot be used")?;
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)

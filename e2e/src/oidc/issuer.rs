@@ -127,12 +127,20 @@ impl IssuerState {
         }
         let challenge = field(fields, "code_challenge");
         if field(fields, "code_challenge_method") != "S256" || challenge.is_empty() {
-            return Err(OAuthError("invalid_request", "a client without a secret sends a code_challenge of the method S256"));
+            return Err(OAuthError(
+                "invalid_request",
+                "a client without a secret sends a code_challenge of the method S256",
+            ));
         }
         let person = self.people.iter().find(|person| person.subject == field(fields, "login_hint"));
         let person = person.ok_or(OAuthError("access_denied", "login_hint names nobody"))?.clone();
         let code = random_token().map_err(|_| OAuthError("server_error", "there are no random bytes"))?;
-        let grant = Grant { person, challenge: challenge.to_owned(), redirect: redirect.to_owned(), nonce: fields.get("nonce").cloned() };
+        let grant = Grant {
+            person,
+            challenge: challenge.to_owned(),
+            redirect: redirect.to_owned(),
+            nonce: fields.get("nonce").cloned(),
+        };
         self.grants().insert(code.clone(), grant);
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("code", &code)
@@ -178,7 +186,11 @@ impl IssuerState {
     }
 
     fn check_client(&self, fields: &Fields) -> Result<(), OAuthError> {
-        if field(fields, "client_id") == self.client_id { Ok(()) } else { Err(OAuthError("invalid_client", "client_id is unknown here")) }
+        if field(fields, "client_id") == self.client_id {
+            Ok(())
+        } else {
+            Err(OAuthError("invalid_client", "client_id is unknown here"))
+        }
     }
 
     fn grants(&self) -> MutexGuard<'_, HashMap<String, Grant>> {

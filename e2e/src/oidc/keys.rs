@@ -46,7 +46,8 @@ impl SigningKey {
     pub(super) fn sign(&self, claims: &Value) -> Result<String> {
         let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.id});
         let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
-        let signature = self.pair.sign(&self.random, signed.as_bytes()).map_err(|_| anyhow!("a token could not be signed"))?;
+        let signature =
+            self.pair.sign(&self.random, signed.as_bytes()).map_err(|_| anyhow!("a token could not be signed"))?;
         Ok(format!("{signed}.{}", encode(signature.as_ref())))
     }
 }
@@ -74,7 +75,10 @@ mod tests {
     #[test]
     fn the_challenge_matches_the_example_of_the_rfc() {
         // RFC 7636, appendix B.
-        assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
     }
 
     #[test]

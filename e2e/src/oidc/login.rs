@@ -32,7 +32,8 @@ impl LoginClient {
     pub(super) fn new(url: &str, client_id: &str, authority: &str) -> Result<Self> {
         install_crypto();
         let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(authority.as_bytes()).context("the issuer's authority cannot be read")?;
+        let authority =
+            CertificateDer::from_pem_slice(authority.as_bytes()).context("the issuer's authority cannot be read")?;
         roots.add(authority).context("the issuer's authority cannot be trusted")?;
         let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
@@ -73,7 +74,9 @@ impl LoginClient {
         };
         let (to, query) = location.to_str()?.split_once('?').context("the redirect has no query")?;
         ensure!(to == REDIRECT, "the redirect goes to {to}");
-        let field = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let field = |name: &str| {
+            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
         ensure!(field("state") == Some(state), "the redirect has another state");
         field("code").context("the redirect has no code")
     }
@@ -97,7 +100,8 @@ impl LoginClient {
 
     /// Fetches a document from the issuer.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let (status, document) = self.document(Request::get(format!("{}{path}", self.url)).body(Full::default())?).await?;
+        let (status, document) =
+            self.document(Request::get(format!("{}{path}", self.url)).body(Full::default())?).await?;
         ensure!(status == StatusCode::OK.as_u16(), "{path} is {status}: {document}");
         Ok(document)
     }

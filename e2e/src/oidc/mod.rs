@@ -31,7 +31,8 @@ pub struct Issuer {
 impl Issuer {
     /// Starts an issuer with one public client, `client_id`, and with `people` as the users who can log in.
     pub async fn start(client_id: &str, people: Vec<Person>) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer found no port on 127.0.0.1")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer found no port on 127.0.0.1")?;
         let url = format!("https://{}", listener.local_addr().context("the issuer's own address is unknown")?);
         let (authority, tls) = authority::make()?;
         let state = Arc::new(issuer::IssuerState::new(&url, client_id, people)?);
@@ -110,7 +111,8 @@ mod tests {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
-        for (claim, value) in [("iss", issuer.url()), ("aud", CLIENT), ("sub", "uid-17"), ("email", "ida@example.com")] {
+        for (claim, value) in [("iss", issuer.url()), ("aud", CLIENT), ("sub", "uid-17"), ("email", "ida@example.com")]
+        {
             assert_eq!(claims[claim], value, "{claims}");
         }
         assert_eq!(claims["groups"], json!(["surveyors"]));

@@ -67,8 +67,22 @@ impl Default for Journal {
 }
 
 impl Journal {
-    pub(super) fn record_request(&self, request_info: RequestInfo, position: RequestPosition, rule: Option<String>) -> usize {
-        let entry = Entry { at: now(), instant: Instant::now(), request_info, position, rule, served: None, code: None, took: None };
+    pub(super) fn record_request(
+        &self,
+        request_info: RequestInfo,
+        position: RequestPosition,
+        rule: Option<String>,
+    ) -> usize {
+        let entry = Entry {
+            at: now(),
+            instant: Instant::now(),
+            request_info,
+            position,
+            rule,
+            served: None,
+            code: None,
+            took: None,
+        };
         let mut entries = self.lock();
         entries.push(entry);
         let count = entries.len();
@@ -118,7 +132,9 @@ impl Journal {
     /// The last write that concerns `space` and that `wanted` accepts.
     pub fn last_write_of(&self, space: &str, wanted: impl Fn(&RequestInfo) -> bool) -> Option<Entry> {
         let concerns = |entry: &&Entry| {
-            entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(space) && wanted(&entry.request_info)
+            entry.request_info.mutates()
+                && entry.request_info.space.as_deref() == Some(space)
+                && wanted(&entry.request_info)
         };
         self.lock().iter().rev().find(concerns).cloned()
     }

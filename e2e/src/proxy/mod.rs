@@ -31,7 +31,8 @@ use tokio::{
 };
 
 pub use fault::{
-    EventFault, EventRule, Fault, FaultRule, Gate, RequestPosition, RuleLimit, RuleProgress, WatchCommand, WatchEnd, WriteSelector,
+    EventFault, EventRule, Fault, FaultRule, Gate, RequestPosition, RuleLimit, RuleProgress, WatchCommand, WatchEnd,
+    WriteSelector,
 };
 pub use journal::{Entry, Journal};
 pub use network::{NetworkState, Snapshot};
@@ -51,7 +52,8 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy in front of the API server at `server`, whose certificate `authority` signed.
     pub async fn start(server: &str, authority: &Path) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
         let address = format!("http://{}", listener.local_addr().context("the proxy's own address is unknown")?);
         let state = Arc::new(state::ProxyState {
             upstream: upstream::Upstream::new(server, authority)?,

@@ -38,6 +38,8 @@ pub struct Snapshot {
 impl NetworkState {
     /// Returns true if a watch of `resource` delivers nothing at present.
     pub fn is_silent(&self, resource: &str) -> bool {
-        self.black_hole || self.frozen || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.resources.contains(resource))
+        self.black_hole
+            || self.frozen
+            || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.resources.contains(resource))
     }
 }

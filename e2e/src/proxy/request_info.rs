@@ -40,12 +40,15 @@ impl RequestInfo {
         }
         request_info.verb = verb(method, uri, &request_info);
         request_info.space = request_info.concerned_space(&body);
-        let precondition = |key: &str| text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")));
+        let precondition = |key: &str| {
+            text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")))
+        };
         request_info.uid = precondition("uid").map(str::to_owned);
         request_info.version = precondition("resourceVersion").map(str::to_owned);
         let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
-        request_info.seals =
-            conditions.is_some_and(|all| all.iter().any(|condition| condition["type"] == "Expired" && condition["status"] == "True"));
+        request_info.seals = conditions.is_some_and(|all| {
+            all.iter().any(|condition| condition["type"] == "Expired" && condition["status"] == "True")
+        });
         request_info
     }
 
@@ -53,9 +56,12 @@ impl RequestInfo {
         let own = |text: &&str| (*text).to_owned();
         match path {
             // A subresource of the namespace itself, not a collection inside it.
-            ["namespaces", name, subresource @ ("status" | "finalize")] => {
-                Self { resource: "namespaces".into(), name: own(name), subresource: own(subresource), ..Self::default() }
-            }
+            ["namespaces", name, subresource @ ("status" | "finalize")] => Self {
+                resource: "namespaces".into(),
+                name: own(name),
+                subresource: own(subresource),
+                ..Self::default()
+            },
             ["namespaces", namespace, resource, rest @ ..] => {
                 let inner = Self::from_path(&[&[*resource], rest].concat());
                 Self { namespace: own(namespace), ..inner }
@@ -84,7 +90,9 @@ impl RequestInfo {
     /// Returns true if the request asks for a change.
     pub fn mutates(&self) -> bool {
         // An access review is a POST that stores nothing.
-        !matches!(self.verb, "get" | "list" | "watch") && !self.resource.is_empty() && self.resource != "selfsubjectaccessreviews"
+        !matches!(self.verb, "get" | "list" | "watch")
+            && !self.resource.is_empty()
+            && self.resource != "selfsubjectaccessreviews"
     }
 
     /// Returns true if the request is a write that the sweep numbers. Events and the lease are counted separately.
@@ -97,7 +105,8 @@ impl RequestInfo {
     pub fn signature(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!(".{}", self.subresource) };
         let own = self.name.strip_prefix("developerspace-").unwrap_or(&self.name);
-        let is_implied_by_kind = self.namespace.is_empty() || self.name == "developerspace" || self.resource == "events";
+        let is_implied_by_kind =
+            self.namespace.is_empty() || self.name == "developerspace" || self.resource == "events";
         let name = if is_implied_by_kind { String::new() } else { format!("-{own}") };
         format!("{}-{}{subresource}{name}", self.verb, self.resource)
     }
@@ -111,7 +120,8 @@ impl RequestInfo {
 }
 
 fn verb(method: &Method, uri: &Uri, request_info: &RequestInfo) -> &'static str {
-    let watches = uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
+    let watches =
+        uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
     match method.as_str() {
         "GET" if watches => "watch",
         "GET" if request_info.name.is_empty() => "list",
@@ -140,7 +150,13 @@ mod tests {
     #[test]
     fn requests_of_different_kinds_have_different_signatures() {
         for (method, path, body, signature, space) in [
-            (Method::POST, "/api/v1/namespaces?x=y", json!({"metadata": {"name": "a"}}), "create-namespaces", Some("a")),
+            (
+                Method::POST,
+                "/api/v1/namespaces?x=y",
+                json!({"metadata": {"name": "a"}}),
+                "create-namespaces",
+                Some("a"),
+            ),
             (
                 Method::PATCH,
                 "/apis/developerspace.dev/v1alpha1/developerspaces/a/status",

@@ -63,7 +63,8 @@ pub(super) fn status_object(code: u16) -> Value {
 
 /// The response with which the API server rejects a request.
 pub(super) fn error_response(code: u16) -> ProxyResponse {
-    let mut response = Response::builder().status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut response =
+        Response::builder().status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     response = response.header(header::CONTENT_TYPE, "application/json");
     if code == 429 {
         response = response.header(header::RETRY_AFTER, "1");

@@ -63,8 +63,11 @@ impl ActiveRules {
     }
 
     pub(super) fn progress(&self, id: RuleId) -> Option<RuleProgress> {
-        let rule = self.requests.iter().find(|(known, ..)| *known == id).map(|(_, rule, hits)| hits.progress(rule.limit));
-        let event = || self.events.iter().find(|(known, ..)| *known == id).map(|(_, _, hits)| hits.progress(RuleLimit::Count(1)));
+        let rule =
+            self.requests.iter().find(|(known, ..)| *known == id).map(|(_, rule, hits)| hits.progress(rule.limit));
+        let event = || {
+            self.events.iter().find(|(known, ..)| *known == id).map(|(_, _, hits)| hits.progress(RuleLimit::Count(1)))
+        };
         rule.or_else(event)
     }
 
@@ -72,8 +75,10 @@ impl ActiveRules {
     pub(super) fn match_request(&mut self, request_info: &RequestInfo) -> (RequestPosition, Option<(String, Fault)>) {
         let position = self.next_position(request_info);
         let now = Instant::now();
-        let matched =
-            self.requests.iter_mut().find(|(_, rule, hits)| !hits.is_exhausted(rule.limit, now) && (rule.matches)(request_info, position));
+        let matched = self
+            .requests
+            .iter_mut()
+            .find(|(_, rule, hits)| !hits.is_exhausted(rule.limit, now) && (rule.matches)(request_info, position));
         let fault = matched.map(|(_, rule, hits)| {
             hits.record(now);
             (rule.name.clone(), rule.fault.clone())
@@ -141,15 +146,20 @@ mod tests {
     use http::Method;
 
     fn write(space: &str, resource: &str) -> RequestInfo {
-        RequestInfo::parse(&Method::DELETE, &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(), b"")
+        RequestInfo::parse(
+            &Method::DELETE,
+            &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(),
+            b"",
+        )
     }
 
     #[test]
     fn writes_are_numbered_by_space_and_by_signature() {
         let mut rules = ActiveRules::default();
-        let positions: Vec<RequestPosition> = [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")]
-            .map(|(space, resource)| rules.match_request(&write(space, resource)).0)
-            .into();
+        let positions: Vec<RequestPosition> =
+            [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")]
+                .map(|(space, resource)| rules.match_request(&write(space, resource)).0)
+                .into();
         assert_eq!(
             positions.iter().map(|position| (position.number, position.nth)).collect::<Vec<_>>(),
             [(Some(1), 1), (Some(2), 1), (Some(1), 1), (Some(3), 2)]
@@ -161,8 +171,12 @@ mod tests {
     #[test]
     fn a_rule_affects_as_many_requests_as_its_limit() {
         let mut rules = ActiveRules::default();
-        let rule = FaultRule::write("x", Fault::ResetBefore, WriteSelector { space: "a", signature: "delete-limitranges", nth: 2 })
-            .limit(RuleLimit::Count(2));
+        let rule = FaultRule::write(
+            "x",
+            Fault::ResetBefore,
+            WriteSelector { space: "a", signature: "delete-limitranges", nth: 2 },
+        )
+        .limit(RuleLimit::Count(2));
         let id = rules.add(rule);
         let hits: Vec<bool> = (0..5).map(|_| rules.match_request(&write("a", "limitranges")).1.is_some()).collect();
         assert_eq!(hits, [false, true, true, false, false]);
@@ -172,7 +186,12 @@ mod tests {
     #[test]
     fn a_rule_for_the_nth_event_affects_that_event_only() {
         let mut rules = ActiveRules::default();
-        rules.add_event(EventRule { space: "a".into(), resource: Some("namespaces".into()), nth: Some(2), fault: EventFault::Drop });
+        rules.add_event(EventRule {
+            space: "a".into(),
+            resource: Some("namespaces".into()),
+            nth: Some(2),
+            fault: EventFault::Drop,
+        });
         let matched: Vec<Option<EventFault>> = (0..3).map(|_| rules.match_event("a", "namespaces")).collect();
         assert_eq!(matched, [None, Some(EventFault::Drop), None]);
         assert_eq!(rules.match_event("b", "namespaces"), None);

@@ -70,7 +70,9 @@ async fn handle(state: Arc<ProxyState>, request: Request<Incoming>) -> ProxyResp
 /// Shifts the time in the `Date` header of the response.
 fn shift_date(response: &mut Response<Body>, by: TimeDelta) {
     let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-    let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else { return };
+    let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else {
+        return;
+    };
     let shifted = (date.to_utc() + by).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     if let Ok(shifted) = shifted.parse() {
         response.headers_mut().insert(header::DATE, shifted);
@@ -147,10 +149,14 @@ impl Exchange {
     /// Forwards the request, or responds with a recorded list.
     async fn forward(&self) -> ProxyResponse {
         let snapshot = self.state.network.borrow().snapshot.clone();
-        if let Some(bytes) =
-            snapshot.filter(|_| self.request_info.verb == "list").and_then(|snapshot| snapshot.lists.get(&self.path_and_query()).cloned())
+        if let Some(bytes) = snapshot
+            .filter(|_| self.request_info.verb == "list")
+            .and_then(|snapshot| snapshot.lists.get(&self.path_and_query()).cloned())
         {
-            return Response::builder().header(header::CONTENT_TYPE, "application/json").body(full_body(bytes)).map_err(|_| Reset);
+            return Response::builder()
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(full_body(bytes))
+                .map_err(|_| Reset);
         }
         if self.request_info.verb == "watch" {
             return self.watch().await;

@@ -1,4 +1,5 @@
-//! Owns the data that all connections of a proxy share: the rules, the journal, the network and the commands to watches.
+//! Owns the data that all connections of a proxy share: the rules, the journal, the network and the commands to
+//! watches.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,

@@ -45,7 +45,8 @@ impl Upstream {
         let uri = Uri::from_parts(target).context("the request's path cannot be handed on")?;
         let mut onward = Request::builder().method(request.method()).uri(uri);
         for (name, value) in request.headers() {
-            if !matches!(*name, header::HOST | header::CONNECTION | header::TRANSFER_ENCODING | header::CONTENT_LENGTH) {
+            if !matches!(*name, header::HOST | header::CONNECTION | header::TRANSFER_ENCODING | header::CONTENT_LENGTH)
+            {
                 onward = onward.header(name, value);
             }
         }

@@ -65,7 +65,8 @@ pub(crate) async fn every_attack_is_refused(setup: &AttackSetup) -> Result<()> {
     Ok(())
 }
 
-/// Without a binding of a policy, the attacks that it stops succeed, which shows that it is needed. They run as dry runs, so that they do no harm.
+/// Without a binding of a policy, the attacks that it stops succeed, which shows that it is needed. They run as dry
+/// runs, so that they do no harm.
 pub(crate) async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let before = bystanders(admin).await?;
@@ -79,7 +80,10 @@ pub(crate) async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result
         admin.delete(binding).await?;
         let succeeded = eventually(&format!("the attacks to succeed without {name}"), SOON, || async {
             for attack in &attacks {
-                attack.attempt(setup, &setup.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
+                attack
+                    .attempt(setup, &setup.actor(&attack.by)?.dry_run())
+                    .await
+                    .with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
@@ -90,7 +94,10 @@ pub(crate) async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result
         admin.create(&kept).await?;
         eventually(&format!("{name} to be in force again"), SOON, || async {
             for attack in &attacks {
-                attack.ensure_refused(setup, &setup.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
+                attack
+                    .ensure_refused(setup, &setup.actor(&attack.by)?.dry_run())
+                    .await
+                    .with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
@@ -121,7 +128,11 @@ impl Attack {
             (None, None, Some(patch), Some(at)) => {
                 let mut object = setup.world.admin().get(at).await?;
                 merge(&mut object, patch);
-                if subresource.is_empty() { by.replace(at, &object).await } else { by.replace_subresource(at, subresource, &object).await }
+                if subresource.is_empty() {
+                    by.replace(at, &object).await
+                } else {
+                    by.replace_subresource(at, subresource, &object).await
+                }
             }
             _ => match (&self.delete, &self.get) {
                 (Some(object), None) => by.delete(object.at()).await.map(|()| Value::Null),

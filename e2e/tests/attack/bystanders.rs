@@ -1,4 +1,5 @@
-//! Objects that no attack may change: the cluster's own namespace, another tenant's, one that no space created, and their contents.
+//! Objects that no attack may change: the cluster's own namespace, another tenant's, one that no space created, and
+//! their contents.
 
 use anyhow::Result;
 use e2e::fixtures::{Actor, CHILDREN, a_namespace, a_space, ensure_equal, name_of};

@@ -1,12 +1,12 @@
-//! Requests that the policies admit: those that a class consents to, those that an owner may always make, and those of a newcomer. Also requests
-//! while the operator is stopped, which the table of attacks cannot express.
+//! Requests that the policies admit: those that a class consents to, those that an owner may always make, and those of
+//! a newcomer. Also requests while the operator is stopped, which the table of attacks cannot express.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, a_class, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, namespace, now, rbac_subject, refusal,
-        rfc3339, role_binding, space, text, user,
+        SOON, a_class, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, namespace, now,
+        rbac_subject, refusal, rfc3339, role_binding, space, text, user,
     },
 };
 use serde_json::{Value, json};
@@ -26,7 +26,9 @@ pub(crate) async fn changes_that_the_class_allows_are_admitted(setup: &AttackSet
     world.until_ready("alice-asks").await?;
     let back = json!({"spec": {"protected": false, "deletionPolicy": "Delete"}});
     alice.patch(a_space("alice-asks"), back).await?;
-    for change in [json!({"protected": true}), json!({"deletionPolicy": "Retain"}), json!({"contact": {"team": "checkout"}})] {
+    for change in
+        [json!({"protected": true}), json!({"deletionPolicy": "Retain"}), json!({"contact": {"team": "checkout"}})]
+    {
         alice.patch(a_space("alice-asks"), json!({"spec": change})).await?;
     }
     // Existing values do not prevent a renewal, even if the class no longer allows them.
@@ -39,10 +41,16 @@ pub(crate) async fn changes_that_the_class_allows_are_admitted(setup: &AttackSet
     alice.delete(a_space("alice-asks")).await
 }
 
-/// S8: the operator deletes spaces if too many wait, and `protected: true` does not prevent that for a space that never had a namespace.
+/// S8: the operator deletes spaces if too many wait, and `protected: true` does not prevent that for a space that never
+/// had a namespace.
 pub(crate) async fn the_operator_deletes_a_protected_space_that_waits(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, thief, .. } = setup;
-    alice.create(&space("alice-waits", json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}))).await?;
+    alice
+        .create(&space(
+            "alice-waits",
+            json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}),
+        ))
+        .await?;
     world.until_not_ready("alice-waits", "OwnerLimitExceeded").await?;
     let sentence = refusal(alice.delete(a_space("alice-waits")).await.map(|()| Value::Null))?;
     ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
@@ -50,7 +58,8 @@ pub(crate) async fn the_operator_deletes_a_protected_space_that_waits(setup: &At
     world.until_gone(a_space("alice-waits")).await
 }
 
-/// F16: a replace of the whole object is admitted with the finalizer, and refused without it with a message that contains the remedy.
+/// F16: a replace of the whole object is admitted with the finalizer, and refused without it with a message that
+/// contains the remedy.
 pub(crate) async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     alice.create(&space("alice-whole", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
@@ -63,7 +72,8 @@ pub(crate) async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -
     // The operator writes the status after the first replace meanwhile.
     let sentence = eventually("the second one to be judged", SOON, || async {
         let mut full_object = full_object.clone();
-        full_object["metadata"]["resourceVersion"] = alice.get(a_space("alice-whole")).await?["metadata"]["resourceVersion"].clone();
+        full_object["metadata"]["resourceVersion"] =
+            alice.get(a_space("alice-whole")).await?["metadata"]["resourceVersion"].clone();
         let outcome = alice.replace(a_space("alice-whole"), &full_object).await;
         let conflict = outcome.as_ref().is_err_and(|error| code(error) == Some(409));
         ensure!(!conflict, "it was written by the operator in between");
@@ -74,12 +84,15 @@ pub(crate) async fn a_replaced_object_keeps_the_finalizer(setup: &AttackSetup) -
     alice.delete(a_space("alice-whole")).await
 }
 
-/// At most 16 KiB of labels and annotations for the namespace, and 96 KiB of the space's own, in bytes; a larger space that is already stored may
-/// still be changed.
+/// At most 16 KiB of labels and annotations for the namespace, and 96 KiB of the space's own, in bytes; a larger space
+/// that is already stored may still be changed.
 pub(crate) async fn metadata_is_bounded(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { alice, .. } = setup;
     let notes = |count: usize, text: &str| -> Value {
-        (0..count).map(|number| (format!("example.com/n{number:02}"), json!(text))).collect::<serde_json::Map<_, _>>().into()
+        (0..count)
+            .map(|number| (format!("example.com/n{number:02}"), json!(text)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let space_with = |annotations: Value| {
         space("alice-fat", json!({"className": CLASS, "owner": user("alice@example.com"), "annotations": annotations}))
@@ -124,14 +137,17 @@ pub(crate) async fn lists_are_bounded(setup: &AttackSetup) -> Result<()> {
     alice.delete(a_space("alice-crowded")).await
 }
 
-/// A user who may delete a `NetworkPolicy` in an enforced namespace opens no ingress by that; only an administrator writes the platform's own
-/// policies.
+/// A user who may delete a `NetworkPolicy` in an enforced namespace opens no ingress by that; only an administrator
+/// writes the platform's own policies.
 pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
     let mut platform = empty_policy("left-walled", "allow-dns");
     let sentence = refusal(world.admin().create(&platform).await)?;
-    ensure!(sentence.contains("only the developerspace-operator may write NetworkPolicies"), "the response is: {sentence}");
+    ensure!(
+        sentence.contains("only the developerspace-operator may write NetworkPolicies"),
+        "the response is: {sentence}"
+    );
     platform["metadata"]["labels"] = json!({"developerspace.dev/platform-policy": "true"});
     world.admin().create(&platform).await?;
     refusal(alice.patch(at("NetworkPolicy", "left-walled", "allow-dns"), json!({"spec": {"ingress": [{}]}})).await)?;
@@ -142,9 +158,13 @@ pub(crate) async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Re
 pub(crate) async fn a_release_can_be_completed(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, thief, .. } = setup;
     let labels = json!({"developerspace.dev/released": "true", "developerspace.dev/team": "payments"});
-    let annotations = json!({"developerspace.dev/owner": "User:erin@example.com", "openshift.io/requester": "erin@example.com"});
+    let annotations =
+        json!({"developerspace.dev/owner": "User:erin@example.com", "openshift.io/requester": "erin@example.com"});
     world.admin().create(&namespace("left-early", labels, annotations)).await?;
-    world.admin().create(&role_binding("left-early", "developerspace-owner", "edit", &rbac_subject("User", "erin@example.com"))).await?;
+    world
+        .admin()
+        .create(&role_binding("left-early", "developerspace-owner", "edit", &rbac_subject("User", "erin@example.com")))
+        .await?;
     thief.delete(at("RoleBinding", "left-early", "developerspace-owner")).await?;
     let rest = json!({"metadata": {
         "labels": {"developerspace.dev/released": "true", "developerspace.dev/team": null},
@@ -173,7 +193,8 @@ pub(crate) async fn an_administrator_sets_external_addresses(setup: &AttackSetup
     alice.delete(edge).await
 }
 
-/// With `config/self-service` and no other right, an owner reads, renews and deletes their own space, and may not list spaces or classes.
+/// With `config/self-service` and no other right, an owner reads, renews and deletes their own space, and may not list
+/// spaces or classes.
 pub(crate) async fn owners_without_other_rights_reach_their_own_space(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, newcomer, dave, .. } = setup;
     let owner = json!({"kind": "ServiceAccount", "namespace": "default", "name": "newcomer"});
@@ -199,7 +220,8 @@ pub(crate) async fn built_in_roles_only_read_spaces(setup: &AttackSetup) -> Resu
         eventually(&format!("{role} to be put together"), SOON, || async {
             let role = admin.get(cluster_wide("ClusterRole", role)).await?;
             let rules = role["rules"].as_array().into_iter().flatten();
-            let space_rules: Vec<&Value> = rules.filter(|rule| rule["apiGroups"] == json!(["developerspace.dev"])).collect();
+            let space_rules: Vec<&Value> =
+                rules.filter(|rule| rule["apiGroups"] == json!(["developerspace.dev"])).collect();
             ensure!(!space_rules.is_empty(), "developerspace-viewer is not part of view yet");
             let reads = space_rules.iter().all(|rule| rule["verbs"] == json!(["get", "list", "watch"]));
             Ok(Some(reads))
@@ -211,16 +233,22 @@ pub(crate) async fn built_in_roles_only_read_spaces(setup: &AttackSetup) -> Resu
         })?;
     }
     let admin_account = setup.world.create_account_actor("everybody", "admin").await?;
-    forbidden("taking", admin_account.patch(a_space("carol-lab"), json!({"spec": {"owner": {"name": "bob@example.com"}}})).await)?;
+    forbidden(
+        "taking",
+        admin_account.patch(a_space("carol-lab"), json!({"spec": {"owner": {"name": "bob@example.com"}}})).await,
+    )?;
     forbidden("deleting", admin_account.delete(a_space("carol-lab")).await.map(|()| Value::Null))?;
     forbidden("a class", admin_account.patch(a_class(CLASS), json!({"spec": {"allowTransfer": true}})).await)
 }
 
-/// Rows 11 and 12: requests that an owner sends before the operator has reconciled are checked against the class in force.
+/// Rows 11 and 12: requests that an owner sends before the operator has reconciled are checked against the class in
+/// force.
 pub(crate) async fn requests_are_checked_against_the_accepted_class(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let generous = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact()});
-    for (name, spec) in [("alice-hops", json!({"className": CLASS, "owner": user("alice@example.com")})), ("alice-ends", generous)] {
+    for (name, spec) in
+        [("alice-hops", json!({"className": CLASS, "owner": user("alice@example.com")})), ("alice-ends", generous)]
+    {
         alice.create(&space(name, spec)).await?;
         world.until_ready(name).await?;
     }
@@ -237,7 +265,8 @@ pub(crate) async fn requests_are_checked_against_the_accepted_class(setup: &Atta
 async fn send_requests(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     alice.patch(a_space("alice-hops"), json!({"spec": {"className": "giving"}})).await?;
-    let sentence = refusal(alice.patch(a_space("alice-hops"), json!({"spec": {"owner": user("carol@example.com")}})).await)?;
+    let sentence =
+        refusal(alice.patch(a_space("alice-hops"), json!({"spec": {"owner": user("carol@example.com")}})).await)?;
     ensure!(sentence.contains("spaces of SpaceClass lab may not be transferred"), "{sentence}");
     for name in ["alice-hops", "alice-ends"] {
         alice.delete(a_space(name)).await?;

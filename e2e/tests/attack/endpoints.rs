@@ -12,7 +12,8 @@ use crate::setup::{AttackSetup, CLASS};
 /// A word in every hostile text, by which the text is found.
 const MARKER: &str = "xyzzy";
 
-/// Text stays text: the namespace holds it unchanged, Events quote it, each line of the log stays one line, and metrics do not contain it.
+/// Text stays text: the namespace holds it unchanged, Events quote it, each line of the log stays one line, and metrics
+/// do not contain it.
 pub(crate) async fn hostile_text_stays_text(setup: &AttackSetup) -> Result<()> {
     let (world, admin) = (&setup.world, setup.world.admin());
     let hostile = format!("{MARKER}<script>alert(1)</script>\"}} {{\"level\":\"ERROR\"}} \u{202e} $(reboot) {{{{.}}}}");
@@ -54,13 +55,16 @@ pub(crate) async fn hostile_text_stays_text(setup: &AttackSetup) -> Result<()> {
     Ok(())
 }
 
-/// The operator does not speak HTTP/2, whose streams can be reset faster than they are answered (GHSA-qppj-fm5r-hxr3), and does not read an endless
-/// header.
+/// The operator does not speak HTTP/2, whose streams can be reset faster than they are answered (GHSA-qppj-fm5r-hxr3),
+/// and does not read an endless header.
 pub(crate) async fn hostile_requests_end_early(setup: &AttackSetup) -> Result<()> {
     for port in setup.world.operator_ports().await? {
         ensure!(!e2e::http::speaks_http2(port).await?, "port {port} speaks HTTP/2");
         let endless = e2e::http::get_with(port, "/metrics", &format!("X-Long: {}\r\n", "a".repeat(2 << 20))).await;
-        ensure!(endless.as_ref().map_or(true, |(status, _)| *status == 431), "a header of 2 MiB is answered with {endless:?}");
+        ensure!(
+            endless.as_ref().map_or(true, |(status, _)| *status == 431),
+            "a header of 2 MiB is answered with {endless:?}"
+        );
     }
     setup.world.ensure_operator_ready().await
 }

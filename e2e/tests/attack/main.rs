@@ -1,5 +1,6 @@
-//! Attacks of a hostile owner, a careless administrator, a compromised script and a holder of the operator's stolen token, each with real
-//! credentials: all are refused for the expected reason, and no object of the cluster or of another tenant changes by a byte.
+//! Attacks of a hostile owner, a careless administrator, a compromised script and a holder of the operator's stolen
+//! token, each with real credentials: all are refused for the expected reason, and no object of the cluster or of
+//! another tenant changes by a byte.
 //!
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
@@ -43,7 +44,8 @@ async fn attack() -> Result<()> {
         managed_fields::a_full_space_ends_on_time,
     ])
     .await;
-    // Each of these checks objects that must not change, or changes objects that others depend on, so they run one after another.
+    // Each of these checks objects that must not change, or changes objects that others depend on, so they run one
+    // after another.
     let mut outcomes = vec![concurrent];
     for scenario in [
         run_concurrently(scenarios![&setup; attacks::every_attack_is_refused]).await,
@@ -55,7 +57,8 @@ async fn attack() -> Result<()> {
     ] {
         outcomes.push(scenario);
     }
-    let failures: Vec<String> = outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    let failures: Vec<String> =
+        outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
     setup.world.ensure_operator_ready().await
 }

@@ -1,7 +1,10 @@
-//! Managed fields, which every client that may change an object may write: with a time that Go parses and Rust does not, and as large as etcd accepts.
+//! Managed fields, which every client that may change an object may write: with a time that Go parses and Rust does
+//! not, and as large as etcd accepts.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::{Actor, At, LIFETIME_TIMEOUT, World, a_namespace, a_space, at, expires_at, holds, name_of, now, refusal, space, user};
+use e2e::fixtures::{
+    Actor, At, LIFETIME_TIMEOUT, World, a_namespace, a_space, at, expires_at, holds, name_of, now, refusal, space, user,
+};
 use serde_json::{Value, json};
 
 use crate::setup::{AttackSetup, CLASS, FLEETING, FLEETING_WARNING, empty_policy};
@@ -27,13 +30,17 @@ pub(crate) async fn no_managed_field_stops_the_operator(setup: &AttackSetup) -> 
     world.until_ready("alice-lab").await?;
     world.ensure_operator_ready().await?;
     let listed = world.cluster().kubectl(&["dspace", "list"]).await?.ok()?;
-    ensure!(listed.contains("carol-later") && listed.contains("alice-lab"), "the list of an administrator is\n{listed}");
+    ensure!(
+        listed.contains("carol-later") && listed.contains("alice-lab"),
+        "the list of an administrator is\n{listed}"
+    );
     alice.delete(policy).await?;
     carol.delete(a_space("carol-later")).await?;
     world.until_gone(a_namespace("carol-later")).await
 }
 
-/// Alice writes that time as the entry of another field manager. The API server keeps it, since a label changes as well.
+/// Alice writes that time as the entry of another field manager. The API server keeps it, since a label changes as
+/// well.
 async fn add_managed_fields_entry(setup: &AttackSetup, target: At<'_>, owned: &Value) -> Result<()> {
     let stored = setup.alice.get(target).await?;
     let entry = json!({
@@ -54,7 +61,8 @@ async fn add_managed_fields_entry(setup: &AttackSetup, target: At<'_>, owned: &V
     Ok(())
 }
 
-/// An owner leaves no room for the warning, then none for the seal, and then none for the deletion of the space. The space ends on time.
+/// An owner leaves no room for the warning, then none for the seal, and then none for the deletion of the space. The
+/// space ends on time.
 pub(crate) async fn a_full_space_ends_on_time(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, alice, .. } = setup;
     let name = "alice-full";
@@ -79,7 +87,8 @@ async fn until_emptied(world: &World, name: &str, condition: &str) -> Result<Val
     Ok(written)
 }
 
-/// Fills the space until the API server refuses it with another 32 bytes: with managed fields, and then with an annotation.
+/// Fills the space until the API server refuses it with another 32 bytes: with managed fields, and then with an
+/// annotation.
 async fn fill(owner: &Actor, name: &str) -> Result<()> {
     let annotated = |text: &str| json!({"metadata": {"annotations": {"example.com/fill": text}}});
     let field = format!("f:example.com/{}", "x".repeat(ETCD_LIMIT - 40_000));

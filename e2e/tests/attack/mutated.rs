@@ -25,7 +25,10 @@ pub(crate) async fn no_change_of_a_hostile_owner_reaches_others(setup: &AttackSe
     ensure!(count >= 500, "only {count} changes were made up");
     let before = bystanders(admin).await?;
     let names: Vec<String> = (0..CONCURRENT_SPACES).map(|number| format!("alice-hostile-{number}")).collect();
-    join_all(names.iter().map(|name| apply_changes(setup, name, &before, &run))).await.into_iter().collect::<Result<()>>()?;
+    join_all(names.iter().map(|name| apply_changes(setup, name, &before, &run)))
+        .await
+        .into_iter()
+        .collect::<Result<()>>()?;
     let failures = run.failures();
     ensure!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures[..failures.len().min(20)].join("\n"));
     let OutcomeCounts { rejected, applied, reported } = run.counts();
@@ -69,7 +72,8 @@ async fn apply_change(setup: &AttackSetup, name: &str, mutation: &Mutation) -> R
         Ok(Some(space))
     })
     .await?;
-    // Whatever else she may change, the space remains hers, and no subject that belongs to Kubernetes gets access to its namespace.
+    // Whatever else she may change, the space remains hers, and no subject that belongs to Kubernetes gets access to
+    // its namespace.
     ensure_equal("the owner", &space["spec"]["owner"], &spec()["owner"])?;
     for binding in setup.world.admin().list("RoleBinding", name).await? {
         for subject in binding["subjects"].as_array().into_iter().flatten() {

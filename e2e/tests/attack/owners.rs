@@ -3,7 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
-    fixtures::{SOON, a_namespace, a_space, at, condition, ensure_equal, is_observed, name_of, now, refusal, rfc3339, space, text, user},
+    fixtures::{
+        SOON, a_namespace, a_space, at, condition, ensure_equal, is_observed, name_of, now, refusal, rfc3339, space,
+        text, user,
+    },
 };
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -29,10 +32,13 @@ pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &AttackSet
     world.until_gone(a_space("alice-day")).await?;
     world.until_gone(a_namespace("alice-day")).await?;
     // Each member of a group owns the group's space.
-    alice.create(&space("payments-lab", json!({"className": CLASS, "owner": {"kind": "Group", "name": "payments"}}))).await?;
+    alice
+        .create(&space("payments-lab", json!({"className": CLASS, "owner": {"kind": "Group", "name": "payments"}})))
+        .await?;
     world.until_ready("payments-lab").await?;
     bob.patch(a_space("payments-lab"), json!({"spec": {"description": "Bob's words"}})).await?;
-    let sentence = refusal(carol.patch(a_space("payments-lab"), json!({"spec": {"description": "Carol's words"}})).await)?;
+    let sentence =
+        refusal(carol.patch(a_space("payments-lab"), json!({"spec": {"description": "Carol's words"}})).await)?;
     ensure!(sentence.contains("belongs to Group payments"), "{sentence}");
     bob.delete(a_space("payments-lab")).await?;
     // If the class consents, a space is handed over, and belongs to the new owner from then on.
@@ -49,7 +55,8 @@ pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &AttackSet
     world.until_ready("by-portal").await?;
     dave.patch(a_space("by-portal"), json!({"spec": {"owner": user("frank@example.com")}})).await?;
     dave.delete(a_space("by-portal")).await?;
-    // The isolation does not prevent the deletion of a namespace, and the policies do not prevent Kubernetes' own garbage collection.
+    // The isolation does not prevent the deletion of a namespace, and the policies do not prevent Kubernetes' own
+    // garbage collection.
     carol.create(&space("carol-walled", json!({"className": "walled", "owner": user("carol@example.com")}))).await?;
     world.until_ready("carol-walled").await?;
     let foreground = world
@@ -66,11 +73,15 @@ pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &AttackSet
         "contact": {"team": "payments", "email": "payments@example.com"}});
     alice.try_create(&space("alice-nulls", null_fields)).await?;
     // A user who may write an ordinary namespace may set its end.
-    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": "never"}}})).await?;
-    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": null}}})).await.map(drop)
+    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": "never"}}}))
+        .await?;
+    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": null}}}))
+        .await
+        .map(drop)
 }
 
-/// No policy checks the subjects of callers that may assign, so the operator validates them itself: a condition reports it, and nothing is created.
+/// No policy checks the subjects of callers that may assign, so the operator validates them itself: a condition reports
+/// it, and nothing is created.
 pub(crate) async fn subjects_of_kubernetes_get_no_access(setup: &AttackSetup) -> Result<()> {
     let group = |name: &str| json!({"kind": "Group", "name": name});
     let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "robot"});
@@ -85,7 +96,8 @@ pub(crate) async fn subjects_of_kubernetes_get_no_access(setup: &AttackSetup) ->
         let sentence = refusal(outcome)?;
         ensure!(sentence.contains("belong to Kubernetes"), "{subject}: {sentence}");
     }
-    let subjects = [group("System:Masters"), user("SYSTEM:admin"), account("kube-system"), account("developerspace-system")];
+    let subjects =
+        [group("System:Masters"), user("SYSTEM:admin"), account("kube-system"), account("developerspace-system")];
     for (number, subject) in subjects.iter().enumerate() {
         let mut member = subject.clone();
         member["role"] = "view".into();
@@ -114,12 +126,18 @@ pub(crate) async fn two_hundred_concurrent_requests_stay_within_the_limit(setup:
     let names: Vec<String> = (0..200).map(|number| format!("many-{number:03}")).collect();
     let spec = json!({"className": "standard", "owner": user("alice@example.com"), "contact": {"team": "payments", "email": "payments@example.com"}});
     let objects = names.iter().map(|name| space(name, spec.clone()));
-    let creations = stream::iter(objects).map(|space| async move { setup.alice.create(&space).await }).buffer_unordered(names.len());
+    let creations = stream::iter(objects)
+        .map(|space| async move { setup.alice.create(&space).await })
+        .buffer_unordered(names.len());
     creations.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<Value>>>().context("somebody was refused")?;
     let admin = setup.world.admin();
     eventually("each of two hundred to be judged", SOON, || async {
-        let spaces: Vec<Value> =
-            admin.list("DeveloperSpace", "").await?.into_iter().filter(|space| name_of(space).starts_with("many-")).collect();
+        let spaces: Vec<Value> = admin
+            .list("DeveloperSpace", "")
+            .await?
+            .into_iter()
+            .filter(|space| name_of(space).starts_with("many-"))
+            .collect();
         let ready = |space: &&Value| condition(space, "Ready")["status"] == "True";
         let refused = |space: &&Value| condition(space, "Ready")["reason"] == "OwnerLimitExceeded";
         let (ready_count, refused_count) = (spaces.iter().filter(ready).count(), spaces.iter().filter(refused).count());

@@ -19,14 +19,16 @@ use fixture::rights;
 /// The list that has to change with `config/rbac`; `tests/permissions.rs` compares the manifests with it.
 const PERMISSION_LIST: &str = include_str!("../../../tests/golden/permissions.txt");
 
-/// Compares the list with the API server's own answer for the operator's token, which includes rights from other bindings and from aggregation.
+/// Compares the list with the API server's own answer for the operator's token, which includes rights from other
+/// bindings and from aggregation.
 pub(crate) async fn the_operator_has_exactly_the_listed_rights(setup: &AttackSetup) -> Result<()> {
     let listed: BTreeSet<&str> =
         PERMISSION_LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
     let granted = all_rights(&setup.thief).await?;
     // The rights of every client with a token, not only of the operator.
     let of_every_user = all_rights(&setup.world.create_account_actor("nobody", "none-such").await?).await?;
-    let unlisted: Vec<&String> = granted.difference(&of_every_user).filter(|right| !listed.contains(right.as_str())).collect();
+    let unlisted: Vec<&String> =
+        granted.difference(&of_every_user).filter(|right| !listed.contains(right.as_str())).collect();
     ensure!(unlisted.is_empty(), "the operator may more than tests/golden/permissions.txt says: {unlisted:?}");
     let missing: Vec<&&str> = listed.iter().filter(|right| !granted.contains(**right)).collect();
     ensure!(missing.is_empty(), "the operator may not all that tests/golden/permissions.txt says: {missing:?}");
@@ -46,7 +48,9 @@ pub(crate) async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<(
     let admin = setup.world.admin();
     let reader = setup.world.create_account_actor("reader", "developerspace-cluster-reader").await?;
     eventually("the role to be put together", SOON, || async {
-        for (kind, namespace) in [("Node", ""), ("Namespace", ""), ("Pod", "carol-lab"), ("DeveloperSpace", ""), ("SpaceClass", "")] {
+        for (kind, namespace) in
+            [("Node", ""), ("Namespace", ""), ("Pod", "carol-lab"), ("DeveloperSpace", ""), ("SpaceClass", "")]
+        {
             reader.list(kind, namespace).await?;
         }
         Ok(Some(()))
@@ -56,7 +60,11 @@ pub(crate) async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<(
         forbidden("secrets", reader.list("Secret", namespace).await.map(Value::from))?;
     }
     let role = admin.get(cluster_wide("ClusterRole", "developerspace-cluster-reader")).await?;
-    let writes = role["rules"].as_array().into_iter().flatten().flat_map(|rule| rule["verbs"].as_array().cloned().unwrap_or_default());
+    let writes = role["rules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|rule| rule["verbs"].as_array().cloned().unwrap_or_default());
     let writes: Vec<Value> = writes.filter(|verb| !["get", "list", "watch"].iter().any(|read| verb == read)).collect();
     ensure!(writes.is_empty(), "a reader may {writes:?}");
     // A viewer sees spaces and changes none.
@@ -68,8 +76,8 @@ pub(crate) async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<(
     forbidden("pods", viewer.list("Pod", "carol-lab").await.map(Value::from))
 }
 
-/// A right that the manifests lack is reported at once, and the operator is not ready without it. Once the right is granted, the operator is ready
-/// without a restart.
+/// A right that the manifests lack is reported at once, and the operator is not ready without it. Once the right is
+/// granted, the operator is ready without a restart.
 pub(crate) async fn a_missing_right_is_reported(setup: &AttackSetup) -> Result<()> {
     let (world, admin) = (&setup.world, setup.world.admin());
     let role = cluster_wide("ClusterRole", "developerspace-operator");
@@ -95,7 +103,9 @@ pub(crate) async fn a_missing_right_is_reported(setup: &AttackSetup) -> Result<(
     eventually("an Event to say so", SOON, || async {
         let events = admin.list("Event", "developerspace-system").await?;
         let is_reported = events.iter().any(|event| {
-            event["reason"] == "RightsMissing" && text(event, "/note").contains(expected_text) && event["regarding"]["kind"] == "Deployment"
+            event["reason"] == "RightsMissing"
+                && text(event, "/note").contains(expected_text)
+                && event["regarding"]["kind"] == "Deployment"
         });
         ensure!(is_reported, "none of {} Events does", events.len());
         Ok(Some(()))

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use e2e::{
     binaries,
     fixtures::{
-        Actor, World, a_class, a_namespace, a_space, at, binding, class, cluster_role, condition, config_map, is_observed, namespace,
-        network_policy, pod, rbac_subject, role_binding, space, user,
+        Actor, World, a_class, a_namespace, a_space, at, binding, class, cluster_role, condition, config_map,
+        is_observed, namespace, network_policy, pod, rbac_subject, role_binding, space, user,
     },
     kubeconfig, operator,
 };
@@ -75,9 +75,11 @@ impl AttackSetup {
         ] {
             admin.create(&role).await?;
         }
-        for (kind, name, role) in
-            [("Group", "payments", "uses-labs"), ("Group", "checkout", "uses-labs"), ("User", "bob@example.com", "writes-namespaces")]
-        {
+        for (kind, name, role) in [
+            ("Group", "payments", "uses-labs"),
+            ("Group", "checkout", "uses-labs"),
+            ("User", "bob@example.com", "writes-namespaces"),
+        ] {
             admin.create(&binding(kind, name, role)).await?;
         }
         admin.create(&namespace("plain", json!({}), json!({}))).await?;
@@ -95,8 +97,12 @@ impl AttackSetup {
         let thief = Actor::new(kubeconfig::client(&thief).await?);
         let sweeper = Actor::new(kubeconfig::client(&world.create_documented_sweeper().await?).await?);
         let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| format!("{name}@example.com"));
-        let (alice, bob, carol, dave) =
-            (world.actor(&alice).await?, world.actor(&bob).await?, world.actor(&carol).await?, world.actor(&dave).await?);
+        let (alice, bob, carol, dave) = (
+            world.actor(&alice).await?,
+            world.actor(&bob).await?,
+            world.actor(&carol).await?,
+            world.actor(&dave).await?,
+        );
         let setup = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief, sweeper };
         setup.create_objects().await?;
         Ok(setup)
@@ -123,8 +129,16 @@ impl AttackSetup {
         for (owner, name, spec) in [
             (&self.alice, "alice-lab", json!({"className": CLASS, "owner": owner})),
             (&self.alice, "alice-walled", json!({"className": "walled", "owner": owner})),
-            (&self.alice, "alice-kept", json!({"className": "generous", "owner": owner, "contact": contact, "protected": true})),
-            (&self.alice, "alice-keeps", json!({"className": "generous", "owner": owner, "contact": contact, "deletionPolicy": "Retain"})),
+            (
+                &self.alice,
+                "alice-kept",
+                json!({"className": "generous", "owner": owner, "contact": contact, "protected": true}),
+            ),
+            (
+                &self.alice,
+                "alice-keeps",
+                json!({"className": "generous", "owner": owner, "contact": contact, "deletionPolicy": "Retain"}),
+            ),
             (
                 &self.alice,
                 "alice-keyed",
@@ -133,7 +147,11 @@ impl AttackSetup {
             (&self.alice, "alice-going", json!({"className": "generous", "owner": owner, "contact": contact})),
             (&self.alice, "alice-typo", json!({"className": "mistyped", "owner": owner})),
             (&self.alice, "alice-orphan", json!({"className": "vanishing", "owner": owner})),
-            (&self.carol, "carol-lab", json!({"className": CLASS, "owner": user("carol@example.com"), "contact": {"team": "checkout"}})),
+            (
+                &self.carol,
+                "carol-lab",
+                json!({"className": CLASS, "owner": user("carol@example.com"), "contact": {"team": "checkout"}}),
+            ),
         ] {
             owner.create(&space(name, spec)).await?;
         }
@@ -168,7 +186,9 @@ impl AttackSetup {
     /// A space in the class that allows transfers, with the name of an existing namespace.
     async fn create_name_conflict(&self) -> Result<()> {
         self.world.admin().create(&namespace("alice-squats", json!({}), json!({}))).await?;
-        self.alice.create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
+        self.alice
+            .create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")})))
+            .await?;
         self.world.until_not_ready("alice-squats", "NamespaceConflict").await.map(drop)
     }
 
@@ -178,7 +198,11 @@ impl AttackSetup {
         let typo = json!({"spec": {"lifetime": {"defaultTTL": "30d", "maxTTL": "1d"}}});
         admin.patch(a_class("mistyped"), typo).await?;
         let refused = |class: &Value| {
-            ensure!(condition(class, "Accepted")["status"] == "False" && is_observed(class), "its status is {}", class["status"]);
+            ensure!(
+                condition(class, "Accepted")["status"] == "False" && is_observed(class),
+                "its status is {}",
+                class["status"]
+            );
             Ok(())
         };
         self.world.until("to be refused", a_class("mistyped"), refused).await?;
@@ -212,7 +236,8 @@ impl AttackSetup {
         }
         self.alice.create(&pod("alice-lab", "worker")).await?;
         let metadata = json!({"name": "worker", "namespace": "alice-lab"});
-        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});
+        let service =
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});
         self.alice.create(&service).await.map(drop)
     }
 
@@ -255,15 +280,19 @@ fn picky() -> Value {
     }))
 }
 
-/// A class whose owners get the role `edit`, which is the ClusterRole `view`. In its `access`, the operator omits the null and the empty list.
+/// A class whose owners get the role `edit`, which is the ClusterRole `view`. In its `access`, the operator omits the
+/// null and the empty list.
 fn aliased() -> Value {
-    let access = json!({"methods": ["Certificate"], "certificate": {"maxDuration": "1h", "organizations": []}, "token": null});
+    let access =
+        json!({"methods": ["Certificate"], "certificate": {"maxDuration": "1h", "organizations": []}, "token": null});
     class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}], "access": access}))
 }
 
 /// A class whose owner limit is 0.
 fn cramped() -> Value {
-    class_spec(&json!({"maxSpacesPerOwner": 0, "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true}}))
+    class_spec(
+        &json!({"maxSpacesPerOwner": 0, "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true}}),
+    )
 }
 
 fn fleeting() -> Value {

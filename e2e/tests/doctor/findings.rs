@@ -10,7 +10,8 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-/// The timeout of a finding: doctor reports the cause of a blocked deletion only when the deletion has taken longer than usual.
+/// The timeout of a finding: doctor reports the cause of a blocked deletion only when the deletion has taken longer
+/// than usual.
 pub(crate) const FINDING_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The platform team's account, which may read the cluster and change nothing.

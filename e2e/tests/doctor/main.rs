@@ -1,6 +1,8 @@
-//! The findings of `kubectl dspace doctor` on real problems, which it derives from the messages of a real API server and of real controllers.
+//! The findings of `kubectl dspace doctor` on real problems, which it derives from the messages of a real API server
+//! and of real controllers.
 //!
-//! Owners inspect their own spaces, with their own rights. The commands that doctor advises are run unchanged, and have to fix the problem.
+//! Owners inspect their own spaces, with their own rights. The commands that doctor advises are run unchanged, and have
+//! to fix the problem.
 
 mod findings;
 mod foreign;

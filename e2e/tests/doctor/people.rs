@@ -13,10 +13,14 @@ pub(crate) async fn the_survey_reports_a_protection_that_the_class_forbids(world
     const SPACE: &str = "whinchat-lab";
     world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(BOB), "protected": true}))).await?;
     let all = findings(run_as_platform_team(world, &["doctor", "-o", "json"]).await?)?;
-    let about_space: Vec<&Value> = all.iter().filter(|finding| finding["sentence"].as_str().unwrap_or_default().contains(SPACE)).collect();
+    let about_space: Vec<&Value> =
+        all.iter().filter(|finding| finding["sentence"].as_str().unwrap_or_default().contains(SPACE)).collect();
     let [finding] = about_space.as_slice() else { bail!("it says {about_space:?}") };
     let sentence = finding["sentence"].as_str().unwrap_or_default();
-    ensure!(sentence.contains("is protected, and SpaceClass plain does not allow that (lifetime.allowProtected)"), "it says {sentence}");
+    ensure!(
+        sentence.contains("is protected, and SpaceClass plain does not allow that (lifetime.allowProtected)"),
+        "it says {sentence}"
+    );
     run_advice(world, world.cluster().kubeconfig(), finding["commands"][0].as_str().unwrap_or_default()).await?;
     world.until_ready(SPACE).await.map(drop)
 }

@@ -37,7 +37,8 @@ pub(crate) async fn a_quota_that_cannot_be_raised(world: &World) -> Result<()> {
     const SPACE: &str = "plover-lab";
     create_space(world, CAROL, SPACE, "narrow").await?;
     for (kind, name) in [("StatefulSet", "db"), ("Job", "sums")] {
-        create_workload(world, CAROL, &workload(kind, SPACE, name, &pod_spec(&json!({"requests": {"cpu": "5"}})))).await?;
+        create_workload(world, CAROL, &workload(kind, SPACE, name, &pod_spec(&json!({"requests": {"cpu": "5"}}))))
+            .await?;
     }
     let expected_problem = |kind: &str, name: &str, command: &str| {
         problem(

@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::{
     ALICE, BOB, CAROL,
-    findings::{FINDING_TIMEOUT, doctor_as_owner, doctor_as_platform_team, findings, run_advice, until_findings, until_problem},
+    findings::{
+        FINDING_TIMEOUT, doctor_as_owner, doctor_as_platform_team, findings, run_advice, until_findings, until_problem,
+    },
     workloads::create_space,
 };
 
@@ -28,8 +30,14 @@ pub(crate) async fn the_advice_adopts_an_existing_namespace(world: &World) -> Re
     const SPACE: &str = "merlin-lab";
     world.admin().create(&namespace(SPACE, json!({}), json!({"openshift.io/requester": "mira@example.com"}))).await?;
     let created = world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(CAROL)}))).await?;
-    let commands = until_problem(world, SPACE, &["is marked openshift.io/requester=mira@example.com", "to User:carol@example.com"]).await?;
-    let adopt = format!("kubectl annotate namespace merlin-lab developerspace.dev/adopt=merlin-lab/{}", uid_of(&created));
+    let commands = until_problem(
+        world,
+        SPACE,
+        &["is marked openshift.io/requester=mira@example.com", "to User:carol@example.com"],
+    )
+    .await?;
+    let adopt =
+        format!("kubectl annotate namespace merlin-lab developerspace.dev/adopt=merlin-lab/{}", uid_of(&created));
     ensure!(commands.first().is_some_and(|first| *first == adopt), "it advises {commands:?}");
     run_advice(world, world.cluster().kubeconfig(), &adopt).await?;
     world.until_ready(SPACE).await.map(drop)
@@ -53,7 +61,10 @@ pub(crate) async fn the_advice_removes_a_finalizer_of_an_object(world: &World) -
     let commands = until_problem(world, SPACE, &words).await?;
     // Its bindings were deleted first, so the owner has only the operator's report.
     let output = serde_json::to_string(&findings(doctor_as_owner(world, ALICE, SPACE).await?)?)?;
-    ensure!(output.contains("waits until its namespace is deleted") && output.contains("example.org/archive"), "the output is {output}");
+    ensure!(
+        output.contains("waits until its namespace is deleted") && output.contains("example.org/archive"),
+        "the output is {output}"
+    );
     let [inspection, removal] = commands.as_slice() else { bail!("it advises {commands:?}") };
     run_advice(world, world.cluster().kubeconfig(), inspection).await?;
     run_advice(world, world.cluster().kubeconfig(), &removal.replace("NAME", "kept")).await?;
@@ -78,8 +89,12 @@ pub(crate) async fn the_advice_removes_an_unavailable_api(world: &World) -> Resu
         })
         .await?;
     world.cluster().kubectl_as(BOB, &["delete", "dspace", SPACE, "--wait=false"]).await?.ok()?;
-    let commands =
-        until_problem(world, SPACE, &["APIs that do not respond cannot be listed: APIService v1beta1.ponds.example.org."]).await?;
+    let commands = until_problem(
+        world,
+        SPACE,
+        &["APIs that do not respond cannot be listed: APIService v1beta1.ponds.example.org."],
+    )
+    .await?;
     let delete = "kubectl delete apiservice v1beta1.ponds.example.org";
     ensure!(commands.last().is_some_and(|last| last == delete), "it advises {commands:?}");
     run_advice(world, world.cluster().kubeconfig(), delete).await?;
@@ -93,7 +108,10 @@ pub(crate) async fn missing_objects_are_reported(world: &World) -> Result<()> {
     for (kind, name) in [("NetworkPolicy", "developerspace-isolation"), ("RoleBinding", "developerspace-owner")] {
         world.admin().delete(at(kind, SPACE, name)).await?;
     }
-    world.admin().patch(at("ResourceQuota", SPACE, "developerspace"), json!({"spec": {"hard": {"pods": "600"}}})).await?;
+    world
+        .admin()
+        .patch(at("ResourceQuota", SPACE, "developerspace"), json!({"spec": {"hard": {"pods": "600"}}}))
+        .await?;
     let words = "In namespace snipe-lab, ResourceQuota developerspace differs from its desired state, NetworkPolicy \
         developerspace-isolation is missing (pods in every namespace can connect) and RoleBinding developerspace-owner is missing (the \
         owner has no access).";

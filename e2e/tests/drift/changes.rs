@@ -1,7 +1,9 @@
 //! Changes of a space or a class: the objects follow, and a refused change has no effect.
 
 use anyhow::{Context, Result, ensure};
-use e2e::fixtures::{World, a_class, a_namespace, a_space, at, class, ensure_equal, holds, is_observed, space, text, user};
+use e2e::fixtures::{
+    World, a_class, a_namespace, a_space, at, class, ensure_equal, holds, is_observed, space, text, user,
+};
 use serde_json::{Value, json};
 
 use crate::{class_spec, create_and_snapshot};
@@ -21,7 +23,12 @@ pub(crate) async fn members_are_added_and_removed(world: &World) -> Result<()> {
             })
             .await
     };
-    admin.patch(a_space("adam-peopled"), members(json!([member("ben", "view"), member("cleo", "view"), member("dora", "edit")]))).await?;
+    admin
+        .patch(
+            a_space("adam-peopled"),
+            members(json!([member("ben", "view"), member("cleo", "view"), member("dora", "edit")])),
+        )
+        .await?;
     until_bound("developerspace-view", vec!["ben", "cleo"]).await?;
     until_bound("developerspace-edit", vec!["dora"]).await?;
     admin.patch(a_space("adam-peopled"), members(json!([member("cleo", "view"), member("dora", "view")]))).await?;
@@ -48,9 +55,18 @@ pub(crate) async fn contact_labels_follow_the_contact(world: &World) -> Result<(
             .await
     };
     labels(json!(["drifters", "0815"])).await?;
-    admin.patch(a_space("bert-contacted"), json!({"spec": {"contact": {"team": "no label value!", "costCenter": "4712"}}})).await?;
+    admin
+        .patch(
+            a_space("bert-contacted"),
+            json!({"spec": {"contact": {"team": "no label value!", "costCenter": "4712"}}}),
+        )
+        .await?;
     let namespace = labels(json!([null, "4712"])).await?;
-    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1contact-team") == "no label value!", "{}", namespace["metadata"]);
+    ensure!(
+        text(&namespace, "/metadata/annotations/developerspace.dev~1contact-team") == "no label value!",
+        "{}",
+        namespace["metadata"]
+    );
     admin.patch(a_space("bert-contacted"), json!({"spec": {"contact": null}})).await?;
     let namespace = labels(json!([null, null])).await?;
     let team = &namespace["metadata"]["annotations"]["developerspace.dev/contact-team"];

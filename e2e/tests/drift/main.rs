@@ -53,6 +53,11 @@ async fn create_and_snapshot(world: &World, class: &str, name: &str, owner: &str
     world.create_accepted_class(class, class_spec()).await?;
     let members = json!([{"kind": "Group", "name": "lookers", "role": "view"}]);
     let contact = json!({"team": "drifters", "costCenter": "0815"});
-    world.create_ready_space(name, json!({"className": class, "owner": user(owner), "members": members, "contact": contact})).await?;
+    world
+        .create_ready_space(
+            name,
+            json!({"className": class, "owner": user(owner), "members": members, "contact": contact}),
+        )
+        .await?;
     world.snapshot(name).await
 }

@@ -3,7 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
-    fixtures::{CHILDREN, SOON, World, a_class, a_namespace, a_space, at, config_map, ensure_equal, essence, name_of, text, uid_of},
+    fixtures::{
+        CHILDREN, SOON, World, a_class, a_namespace, a_space, at, config_map, ensure_equal, essence, name_of, text,
+        uid_of,
+    },
 };
 use serde_json::{Value, json};
 
@@ -20,7 +23,11 @@ pub(crate) async fn edits_are_reverted(world: &World) -> Result<()> {
         ("LimitRange", "developerspace", json!({"spec": {"limits": []}})),
         ("LimitRange", "developerspace", json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1m"}}]}})),
         ("NetworkPolicy", "developerspace-isolation", json!({"spec": {"ingress": [{}]}})),
-        ("NetworkPolicy", "developerspace-isolation", json!({"spec": {"podSelector": {"matchLabels": {"app": "none"}}}})),
+        (
+            "NetworkPolicy",
+            "developerspace-isolation",
+            json!({"spec": {"podSelector": {"matchLabels": {"app": "none"}}}}),
+        ),
         ("RoleBinding", "developerspace-owner", json!({"subjects": stranger})),
         ("RoleBinding", "developerspace-view", json!({"subjects": []})),
     ] {
@@ -73,8 +80,7 @@ pub(crate) async fn labels_are_restored_and_foreign_labels_are_kept(world: &Worl
     // Labels that name another space and another class.
     for kind in CHILDREN {
         for child in world.admin().list(kind, "wanda-stripped").await? {
-            let forged =
-                json!({"metadata": {"labels": {"developerspace.dev/space": "somebody-elses", "developerspace.dev/class": "large"}}});
+            let forged = json!({"metadata": {"labels": {"developerspace.dev/space": "somebody-elses", "developerspace.dev/class": "large"}}});
             world.admin().patch(at(kind, "wanda-stripped", name_of(&child)), forged).await?;
         }
     }
@@ -110,7 +116,9 @@ pub(crate) async fn foreign_objects_are_not_changed(world: &World) -> Result<()>
     }
     // Give the operator reasons to clean up: a changed spec and a changed class. A restart would have the same effect.
     admin.patch(a_space("xenia-shared"), json!({"spec": {"members": []}})).await?;
-    admin.patch(a_class("shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}})).await?;
+    admin
+        .patch(a_class("shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}))
+        .await?;
     world.until_gone(at("NetworkPolicy", "xenia-shared", "developerspace-isolation")).await?;
     world.until_gone(at("RoleBinding", "xenia-shared", "developerspace-view")).await?;
     world.until_ready("xenia-shared").await?;
@@ -125,7 +133,8 @@ pub(crate) async fn foreign_objects_are_not_changed(world: &World) -> Result<()>
 pub(crate) async fn the_metadata_of_the_namespace_is_restored(world: &World) -> Result<()> {
     let mut expected = create_and_snapshot(world, "labelled", "yara-labelled", "yara@example.com").await?;
     let admin = world.admin();
-    let foreign = json!({"labels": {"other.example.org/cost": "high"}, "annotations": {"other.example.org/scanned": "yes"}});
+    let foreign =
+        json!({"labels": {"other.example.org/cost": "high"}, "annotations": {"other.example.org/scanned": "yes"}});
     admin.patch(a_namespace("yara-labelled"), json!({"metadata": foreign})).await?;
     expected["Namespace"]["metadata"]["labels"]["other.example.org/cost"] = json!("high");
     expected["Namespace"]["metadata"]["annotations"]["other.example.org/scanned"] = json!("yes");
@@ -165,9 +174,9 @@ pub(crate) async fn a_deleted_namespace_is_recreated(world: &World) -> Result<()
     ensure!(admin.find(at("ConfigMap", "zoe-remade", "lost")).await?.is_none(), "it is not empty");
     eventually("an Event that says so", SOON, || async {
         let events = admin.list("Event", "default").await?;
-        let of_space = events
-            .iter()
-            .filter(|event| text(event, "/regarding/kind") == "DeveloperSpace" && text(event, "/regarding/name") == "zoe-remade");
+        let of_space = events.iter().filter(|event| {
+            text(event, "/regarding/kind") == "DeveloperSpace" && text(event, "/regarding/name") == "zoe-remade"
+        });
         let notes: Vec<&str> = of_space.map(|event| text(event, "/note")).collect();
         ensure!(notes.iter().any(|note| note.contains("delete")), "the events say {notes:?}");
         Ok(Some(()))

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use e2e::{
     fixtures::{
-        Actor, World, a_namespace, a_space, binding, cluster_wide, condition, expires_at, holds, name_of, namespace, now, refusal,
-        sleep_until, user,
+        Actor, World, a_namespace, a_space, binding, cluster_wide, condition, expires_at, holds, name_of, namespace,
+        now, refusal, sleep_until, user,
     },
     kubeconfig, operator,
 };
@@ -21,7 +21,10 @@ pub(crate) async fn annotated_namespaces_are_opted_in(world: &World) -> Result<(
     let expires = |when: &str| json!({"developerspace.dev/expires-at": when});
     let ttl = |ttl: &str| json!({"developerspace.dev/ttl": ttl});
     let expiring = [("note-past", expires("2020-01-01T00:00:00Z")), ("note-short", ttl("1s"))];
-    let foreign = [("note-janitor", json!({"janitor/ttl": "1s"})), ("note-twin", json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}))];
+    let foreign = [
+        ("note-janitor", json!({"janitor/ttl": "1s"})),
+        ("note-twin", json!({"k8s-ttl-controller.twin.sh/ttl": "1s"})),
+    ];
     let kept = [
         ("note-future", expires("2099-01-01T00:00:00Z")),
         ("note-long", ttl("7d")),
@@ -36,7 +39,10 @@ pub(crate) async fn annotated_namespaces_are_opted_in(world: &World) -> Result<(
         ("note-months", json!({"janitor/ttl": "6M"})),
         ("note-minus", json!({"k8s-ttl-controller.twin.sh/ttl": "-1h"})),
         ("note-decimal", json!({"k8s-ttl-controller.twin.sh/ttl": "1.5h"})),
-        ("note-offered", json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-offered/User:rosa@example.com"})),
+        (
+            "note-offered",
+            json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-offered/User:rosa@example.com"}),
+        ),
     ];
     let released = namespace("note-released", json!({"developerspace.dev/released": "true"}), ttl("1s"));
     admin.create(&released).await?;
@@ -77,13 +83,15 @@ pub(crate) async fn annotated_namespaces_are_opted_in(world: &World) -> Result<(
     world.until_ready("rosa-space").await.map(drop)
 }
 
-/// Runs a sweep that includes annotated namespaces. Returns the names of those that it deleted, and of those that it could not read.
+/// Runs a sweep that includes annotated namespaces. Returns the names of those that it deleted, and of those that it
+/// could not read.
 async fn sweep_annotated(kubeconfig: &Path, more: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
     let arguments = [&["--include-annotated", "--protected-namespaces", "monitoring", "-o", "json"], more].concat();
     let output = operator::gc_with(kubeconfig, &arguments).await?;
     ensure_exit(&output, 1)?;
     let results = results(&output)?;
-    let named = |wanted: &str| results.iter().filter(|(_, result)| result == wanted).map(|(name, _)| name.clone()).collect();
+    let named =
+        |wanted: &str| results.iter().filter(|(_, result)| result == wanted).map(|(name, _)| name.clone()).collect();
     Ok((named("done"), named("failed")))
 }
 
@@ -113,8 +121,12 @@ pub(crate) async fn the_documented_account_may_delete_due_spaces(world: &World) 
         })
         .await?;
     world.stop_operator().await?;
-    ensure!(world.admin().get(a_space("tilda-over")).await?["metadata"]["deletionTimestamp"].is_null(), "the controller was first");
-    let reported_at: DateTime<Utc> = condition(&expired, "Reconciling")["lastTransitionTime"].as_str().context("no time")?.parse()?;
+    ensure!(
+        world.admin().get(a_space("tilda-over")).await?["metadata"]["deletionTimestamp"].is_null(),
+        "the controller was first"
+    );
+    let reported_at: DateTime<Utc> =
+        condition(&expired, "Reconciling")["lastTransitionTime"].as_str().context("no time")?.parse()?;
     let last = expires_at(&due)?.max(reported_at + TimeDelta::seconds(20));
     sleep_until(last + TimeDelta::seconds(1)).await;
     let output = operator::gc_with(&sweeper, &["--include-annotated", "-o", "json"]).await?;

@@ -1,4 +1,5 @@
-//! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches no other objects.
+//! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches no other
+//! objects.
 
 mod annotated;
 mod spaces;
@@ -27,22 +28,33 @@ async fn gc() -> Result<()> {
 
 /// The name and the result of each object in the output of a sweep with `-o json`.
 fn results(output: &Output) -> Result<Vec<(String, String)>> {
-    let report: Value =
-        serde_json::from_str(&output.stdout).with_context(|| format!("`{}` printed {}{}", output.command, output.stdout, output.stderr))?;
+    let report: Value = serde_json::from_str(&output.stdout)
+        .with_context(|| format!("`{}` printed {}{}", output.command, output.stdout, output.stderr))?;
     let items = report["items"].as_array().context("the sweep has no items")?;
     let text = |item: &Value, key: &str| item[key].as_str().unwrap_or_default().to_owned();
     Ok(items.iter().map(|item| (text(item, "name"), text(item, "result"))).collect())
 }
 
 fn ensure_exit(output: &Output, code: i32) -> Result<()> {
-    ensure!(output.code == Some(code), "`{}` ended with {:?}: {}{}", output.command, output.code, output.stdout, output.stderr);
+    ensure!(
+        output.code == Some(code),
+        "`{}` ended with {:?}: {}{}",
+        output.command,
+        output.code,
+        output.stdout,
+        output.stderr
+    );
     Ok(())
 }
 
 async fn wrong_usage_exits_with_2(world: &World) -> Result<()> {
-    for arguments in
-        [&["--max-deletions", "lots"][..], &["--max-deletions", "-1"], &["--output", "yaml"], &["--compat", "janitor"], &["--force"]]
-    {
+    for arguments in [
+        &["--max-deletions", "lots"][..],
+        &["--max-deletions", "-1"],
+        &["--output", "yaml"],
+        &["--compat", "janitor"],
+        &["--force"],
+    ] {
         let output = operator::gc(world.cluster(), arguments).await?;
         ensure_exit(&output, 2)?;
         ensure!(!output.stderr.is_empty(), "`{}` says nothing", output.command);

@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, cluster_role, condition, ensure_equal, essence, expires_at, holds, name_of, namespace, now,
-        sleep_until, space, user,
+        SOON, World, a_namespace, a_space, cluster_role, condition, ensure_equal, essence, expires_at, holds, name_of,
+        namespace, now, sleep_until, space, user,
     },
     operator,
 };
@@ -66,7 +66,11 @@ pub(crate) async fn a_sweep_deletes_due_namespaces(world: &World) -> Result<()> 
     ensure_unchanged().await.context("by a dry run")?;
     let table = operator::gc(cluster, &["--dry-run"]).await?;
     ensure_exit(&table, 0)?;
-    ensure!(names.iter().all(|name| table.stdout.contains(name)) && !table.stdout.contains("oskar"), "{}", table.stdout);
+    ensure!(
+        names.iter().all(|name| table.stdout.contains(name)) && !table.stdout.contains("oskar"),
+        "{}",
+        table.stdout
+    );
 
     let limited = operator::gc(cluster, &["--max-deletions", "4"]).await?;
     ensure_exit(&limited, 3)?;
@@ -125,7 +129,9 @@ pub(crate) async fn a_failed_deletion_exits_with_1(world: &World) -> Result<()> 
 /// A sweep as the operator relies on spaces and the UIDs in their status, whatever labels and annotations contain.
 pub(crate) async fn forged_ownership_metadata_deletes_nothing(world: &World) -> Result<()> {
     let admin = world.admin();
-    let real = world.create_ready_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
+    let real = world
+        .create_ready_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")}))
+        .await?;
     let forged = json!({
         "labels": {
             "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "petra-real", "developerspace.dev/class": "swept",
@@ -145,7 +151,8 @@ pub(crate) async fn forged_ownership_metadata_deletes_nothing(world: &World) -> 
     world.until_ready("petra-real").await?;
     let after = admin.list("Namespace", "").await?;
     ensure_equal("all namespaces", &after.iter().map(essence).collect(), &before.iter().map(essence).collect())?;
-    let terminating = after.iter().filter(|namespace| namespace["status"]["phase"] != "Active").map(name_of).collect::<Vec<_>>();
+    let terminating =
+        after.iter().filter(|namespace| namespace["status"]["phase"] != "Active").map(name_of).collect::<Vec<_>>();
     ensure!(terminating.is_empty(), "going: {terminating:?}");
     let removed = json!({"labels": null, "annotations": null});
     for name in ["kube-system", "kube-public", "default"] {
@@ -158,7 +165,8 @@ pub(crate) async fn a_sweep_and_the_controller_run_concurrently(world: &World) -
     const COUNT: usize = 20;
     let mut due = vec![];
     for number in 0..COUNT {
-        let spec = json!({"className": "swept", "owner": user("silke@example.com"), "ttl": format!("{}s", 15 + number % 5)});
+        let spec =
+            json!({"className": "swept", "owner": user("silke@example.com"), "ttl": format!("{}s", 15 + number % 5)});
         world.admin().create(&space(&format!("beside-{number}"), spec)).await?;
     }
     for number in 0..COUNT {
@@ -172,7 +180,8 @@ pub(crate) async fn a_sweep_and_the_controller_run_concurrently(world: &World) -
         ensure_exit(&output, 0)?;
         sweeps += 1;
         let spaces = world.admin().list("DeveloperSpace", "").await?;
-        let expired = spaces.iter().filter(|space| name_of(space).starts_with("beside-") && holds(space, "Expired")).count();
+        let expired =
+            spaces.iter().filter(|space| name_of(space).starts_with("beside-") && holds(space, "Expired")).count();
         if expired == COUNT {
             break;
         }
@@ -188,7 +197,8 @@ pub(crate) async fn a_sweep_and_the_controller_run_concurrently(world: &World) -
     })
     .await?;
     for entry in written.iter().filter(|entry| entry.verb == "delete" && entry.resource == "namespaces") {
-        let (_, due) = due.iter().find(|(name, _)| *name == entry.name).with_context(|| format!("{} was deleted", entry.name))?;
+        let (_, due) =
+            due.iter().find(|(name, _)| *name == entry.name).with_context(|| format!("{} was deleted", entry.name))?;
         ensure!(entry.request_received >= *due, "{} was deleted before its time", entry.name);
     }
     Ok(())

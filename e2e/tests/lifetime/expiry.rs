@@ -8,8 +8,8 @@ use e2e::{
     audit::AuditEntry,
     eventually,
     fixtures::{
-        LIFETIME_TIMEOUT, World, a_class, a_namespace, a_space, condition, created_at, ensure_equal, expires_at, holds, name_of, now,
-        refusal, rfc3339, space, text, user,
+        LIFETIME_TIMEOUT, World, a_class, a_namespace, a_space, condition, created_at, ensure_equal, expires_at, holds,
+        name_of, now, refusal, rfc3339, space, text, user,
     },
 };
 use serde_json::{Value, json};
@@ -51,10 +51,15 @@ pub(crate) async fn an_expiring_space_is_warned_sealed_and_removed(world: &World
     ensure!(expires_at(&sealed)? == due, "sealing moved the end: {}", sealed["status"]);
     let alice = world.actor("alice@example.com").await?;
     let sentence = refusal(alice.patch(a_space(name), json!({"spec": {"renewedAt": rfc3339(now())}})).await)?;
-    ensure!(sentence.contains("has expired (see status.expiresAt)") && sentence.contains("create a new one"), "{sentence}");
+    ensure!(
+        sentence.contains("has expired (see status.expiresAt)") && sentence.contains("create a new one"),
+        "{sentence}"
+    );
     alice.patch(a_space(name), json!({"metadata": {"labels": {"seen": "yes"}}})).await?;
     let deletion = until_deleted_when_due(world, name, due).await?;
-    let kept = world.until_status(name, "to say that it has expired", |space| condition(space, "Ready")["reason"] == "Expired").await?;
+    let kept = world
+        .until_status(name, "to say that it has expired", |space| condition(space, "Ready")["reason"] == "Expired")
+        .await?;
     ensure!(holds(&kept, "Expired") && !holds(&kept, "Ready"), "{}", kept["status"]);
     ensure_sealed_before(world, name, &deletion)?;
 
@@ -72,9 +77,11 @@ pub(crate) async fn an_expiring_space_is_warned_sealed_and_removed(world: &World
 /// Checks that the seal was written before the deletion, with the version on which the decision was based.
 fn ensure_sealed_before(world: &World, name: &str, deletion: &AuditEntry) -> Result<()> {
     let seals = world.cluster().audit().read()?.into_iter().filter(|entry| {
-        let conditions = entry.request_object.as_ref().and_then(|sent| sent.pointer("/status/conditions")).and_then(Value::as_array);
-        let seals =
-            conditions.is_some_and(|all| all.iter().any(|condition| condition["type"] == "Expired" && condition["status"] == "True"));
+        let conditions =
+            entry.request_object.as_ref().and_then(|sent| sent.pointer("/status/conditions")).and_then(Value::as_array);
+        let seals = conditions.is_some_and(|all| {
+            all.iter().any(|condition| condition["type"] == "Expired" && condition["status"] == "True")
+        });
         entry.name == name && entry.subresource == "status" && entry.code < 300 && seals
     });
     let seal = seals.min_by_key(|entry| entry.request_received).context("no seal in the audit log")?;
@@ -87,15 +94,21 @@ fn ensure_sealed_before(world: &World, name: &str, deletion: &AuditEntry) -> Res
 }
 
 pub(crate) async fn ttl_never_is_capped_by_the_longest_life(world: &World) -> Result<()> {
-    let space =
-        create_class_and_space(world, "endless", json!({"allowNever": true, "maxTTL": "1h"}), "doro-endless", json!({"ttl": "never"}))
-            .await?;
+    let space = create_class_and_space(
+        world,
+        "endless",
+        json!({"allowNever": true, "maxTTL": "1h"}),
+        "doro-endless",
+        json!({"ttl": "never"}),
+    )
+    .await?;
     ensure!(space["status"]["expiresAt"].is_null(), "{}", space["status"]);
     let namespace = world.admin().get(a_namespace("doro-endless")).await?;
     let annotation = &namespace["metadata"]["annotations"]["developerspace.dev/expires-at"];
     ensure!(annotation.is_null(), "expires-at is {annotation}");
     let capped = json!({"allowNever": true, "maxLifetime": "12s"});
-    let space = create_class_and_space(world, "endless-capped", capped, "doro-capped", json!({"ttl": "forever"})).await?;
+    let space =
+        create_class_and_space(world, "endless-capped", capped, "doro-capped", json!({"ttl": "forever"})).await?;
     let due = expires_at(&space)?;
     ensure!(due == created_at(&space)? + TimeDelta::seconds(12), "{}", space["status"]);
     until_deleted_when_due(world, "doro-capped", due).await.map(drop)
@@ -103,9 +116,14 @@ pub(crate) async fn ttl_never_is_capped_by_the_longest_life(world: &World) -> Re
 
 pub(crate) async fn a_short_ttl_is_warned_immediately(world: &World) -> Result<()> {
     let name = "falk-short";
-    let space =
-        create_class_and_space(world, "short", json!({"warnBefore": ["2d", "1h"], "retainExpired": "1h"}), name, json!({"ttl": "9s"}))
-            .await?;
+    let space = create_class_and_space(
+        world,
+        "short",
+        json!({"warnBefore": ["2d", "1h"], "retainExpired": "1h"}),
+        name,
+        json!({"ttl": "9s"}),
+    )
+    .await?;
     let due = created_at(&space)? + TimeDelta::seconds(9);
     ensure!(expires_at(&space)? == due, "{}", space["status"]);
     let warned = world.until_status(name, "to be warned", |space| holds(space, "Expiring")).await?;
@@ -118,8 +136,14 @@ pub(crate) async fn a_short_ttl_is_warned_immediately(world: &World) -> Result<(
 
 pub(crate) async fn an_absolute_expiry_time_applies(world: &World) -> Result<()> {
     let due = now().trunc_subsecs(0) + TimeDelta::seconds(15);
-    let space =
-        create_class_and_space(world, "absolute", json!({"maxTTL": "1h"}), "gerd-absolute", json!({"expiresAt": rfc3339(due)})).await?;
+    let space = create_class_and_space(
+        world,
+        "absolute",
+        json!({"maxTTL": "1h"}),
+        "gerd-absolute",
+        json!({"expiresAt": rfc3339(due)}),
+    )
+    .await?;
     ensure!(expires_at(&space)? == due, "{}", space["status"]);
     until_deleted_when_due(world, "gerd-absolute", due).await?;
     // Capped like a ttl.
@@ -154,7 +178,8 @@ pub(crate) async fn three_hundred_spaces_expire_within_a_minute(world: &World) -
     }
     eventually("all of them to be over", LIFETIME_TIMEOUT, || async {
         let spaces = world.admin().list("DeveloperSpace", "").await?;
-        let over = spaces.iter().filter(|space| name_of(space).starts_with("crowd-") && holds(space, "Expired")).count();
+        let over =
+            spaces.iter().filter(|space| name_of(space).starts_with("crowd-") && holds(space, "Expired")).count();
         ensure!(over == COUNT, "{over} of {COUNT}");
         Ok(Some(()))
     })
@@ -181,11 +206,17 @@ fn ttl(space: &Value) -> Result<TimeDelta> {
     Ok(TimeDelta::seconds(text(space, "/spec/ttl").trim_end_matches('s').parse()?))
 }
 
-/// A histogram of the delays of the deletion requests. The promised delay is one second, which a test machine does not always keep.
+/// A histogram of the delays of the deletion requests. The promised delay is one second, which a test machine does not
+/// always keep.
 fn histogram(delays: &[TimeDelta]) -> String {
     let quantile = |percent: usize| delays[(delays.len() - 1) * percent / 100].num_milliseconds();
     let bounds = [25, 50, 100, 250, 500, 1000, i64::MAX];
-    let mut text = format!("deletions after their time, in ms: p50 {}, p99 {}, max {}\n", quantile(50), quantile(99), quantile(100));
+    let mut text = format!(
+        "deletions after their time, in ms: p50 {}, p99 {}, max {}\n",
+        quantile(50),
+        quantile(99),
+        quantile(100)
+    );
     let mut from = 0;
     for to in bounds {
         let count = delays.iter().filter(|delay| (from..to).contains(&delay.num_milliseconds())).count();

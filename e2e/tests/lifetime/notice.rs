@@ -13,7 +13,8 @@ const MIN_NOTICE: TimeDelta = TimeDelta::minutes(5);
 pub(crate) async fn a_removed_protection_gives_notice(world: &World) -> Result<()> {
     let name = "edda-protected";
     let lifetime = json!({"maxTTL": "1h", "allowProtected": true, "warnBefore": ["1m", "5s"]});
-    let space = create_class_and_space(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
+    let space =
+        create_class_and_space(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
     // A warning within 10 s of its threshold, which here is the creation, would count as given in time.
     sleep_until(created_at(&space)? + TimeDelta::seconds(13)).await;

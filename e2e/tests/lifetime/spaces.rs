@@ -13,8 +13,16 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// Creates a class that has only one role and a lifetime, and one space of it, and waits until the space is ready.
-pub(crate) async fn create_class_and_space(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
-    world.create_accepted_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
+pub(crate) async fn create_class_and_space(
+    world: &World,
+    class: &str,
+    lifetime: Value,
+    name: &str,
+    spec: Value,
+) -> Result<Value> {
+    world
+        .create_accepted_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime}))
+        .await?;
     let mut spec = spec;
     spec["className"] = json!(class);
     spec["owner"] = user("alice@example.com");

@@ -1,4 +1,5 @@
-//! With the approver: users who may only request certificates get the ones that are clearly right, and every other request is denied with a message.
+//! With the approver: users who may only request certificates get the ones that are clearly right, and every other
+//! request is denied with a message.
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::{eventually, fixtures::SOON};
@@ -26,7 +27,8 @@ const HOUR: i32 = 60 * 60;
 pub(crate) async fn a_portal_gets_certificates_for_others(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "clover-lab";
     let file = setup.kubeconfig_path("olga")?;
-    let arguments = ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     setup.dspace(SVEN, &arguments).await?.ok()?;
     let certificate = IssuedCertificate::from_user(&check_kubeconfig(&file, SPACE)?)?;
     ensure!(certificate.subject == "CN=olga@example.com", "the certificate is for {}", certificate.subject);
@@ -66,7 +68,8 @@ impl ForgedRequest<'_> {
         if let Some(organization) = self.organization {
             subject.push(DnType::OrganizationName, organization);
         }
-        let mut params = CertificateParams::new(self.address.iter().map(|&address| address.to_owned()).collect::<Vec<_>>())?;
+        let mut params =
+            CertificateParams::new(self.address.iter().map(|&address| address.to_owned()).collect::<Vec<_>>())?;
         params.distinguished_name = subject;
         let request = params.serialize_request(&KeyPair::generate()?)?.pem()?;
         let label = |space: &str| ("developerspace.dev/space".to_owned(), space.to_owned());
@@ -97,7 +100,11 @@ pub(crate) async fn invalid_requests_are_denied(setup: &OnboardingSetup) -> Resu
     create_request(setup, VERA, &ForgedRequest { name: "forged-unlabelled", space: None, ..valid() }).await?;
     for (caller, forged, expected_text) in [
         (SVEN, ForgedRequest { name: "forged-other-name", user: "yvonne@example.com", ..valid() }, "neither the owner"),
-        (UWE, ForgedRequest { name: "forged-for-somebody-else", ..valid() }, "is not allowed to request a certificate for"),
+        (
+            UWE,
+            ForgedRequest { name: "forged-for-somebody-else", ..valid() },
+            "is not allowed to request a certificate for",
+        ),
         (VERA, ForgedRequest { name: "forged-for-the-system", user: "system:admin", ..valid() }, "system:"),
         (VERA, ForgedRequest { name: "forged-organization", organization: Some("potters"), ..valid() }, "organization"),
         (VERA, ForgedRequest { name: "forged-node", organization: Some("system:nodes"), ..valid() }, "system:"),
@@ -123,7 +130,10 @@ pub(crate) async fn invalid_requests_are_denied(setup: &OnboardingSetup) -> Resu
     })
     .await?;
     let unlabelled = get_request(setup, "forged-unlabelled").await?.status.unwrap_or_default();
-    ensure!(unlabelled.conditions.is_none_or(|conditions| conditions.is_empty()), "a request of somebody else's was decided on");
+    ensure!(
+        unlabelled.conditions.is_none_or(|conditions| conditions.is_empty()),
+        "a request of somebody else's was decided on"
+    );
     setup.dspace(VERA, &["delete", SPACE]).await?.ok().map(drop)
 }
 

@@ -1,4 +1,5 @@
-//! Errors that are found before the command waits for anything: exit code 1, one sentence, and nothing written or changed.
+//! Errors that are found before the command waits for anything: exit code 1, one sentence, and nothing written or
+//! changed.
 
 use std::{
     fs,
@@ -38,8 +39,20 @@ pub(crate) async fn an_unusable_cluster_is_reported(setup: &OnboardingSetup) -> 
         ("stranger", unknown_token, "credentials"),
     ] {
         let file = setup.kubeconfig_path(&format!("from-{name}"))?;
-        let arguments = ["onboard", "karl@example.com", "--class", "greenhouse", "--name", "thistle-lab", "--auth", "cert", "-o", &file];
-        let sentence = error_sentence(&setup.dspace_with(&kubeconfig, &arguments).await?).with_context(|| name.to_owned())?;
+        let arguments = [
+            "onboard",
+            "karl@example.com",
+            "--class",
+            "greenhouse",
+            "--name",
+            "thistle-lab",
+            "--auth",
+            "cert",
+            "-o",
+            &file,
+        ];
+        let sentence =
+            error_sentence(&setup.dspace_with(&kubeconfig, &arguments).await?).with_context(|| name.to_owned())?;
         ensure!(sentence.contains(expected_text), "{name}: {sentence}");
         ensure_nothing_written(&file)?;
     }
@@ -55,7 +68,12 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
         &["lars@example.com", "--class", "none-such", "--name", "lupin-lab", "--auth", "cert"],
         "there is no SpaceClass none-such",
     ),
-    ("no rights", WALT, &["lars@example.com", "--class", "greenhouse", "--name", "lupin-lab", "--auth", "cert"], "forbidden"),
+    (
+        "no rights",
+        WALT,
+        &["lars@example.com", "--class", "greenhouse", "--name", "lupin-lab", "--auth", "cert"],
+        "forbidden",
+    ),
     (
         "a way that the class does not allow",
         RITA,
@@ -75,7 +93,12 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
         "--oidc-issuer-url",
     ),
     ("somebody else's space", RITA, &["lars@example.com", "--name", FOREIGN, "--auth", "cert"], "zoe@example.com"),
-    ("a space of another class", RITA, &["zoe@example.com", "--name", FOREIGN, "--class", "standard", "--auth", "cert"], "greenhouse"),
+    (
+        "a space of another class",
+        RITA,
+        &["zoe@example.com", "--name", FOREIGN, "--class", "standard", "--auth", "cert"],
+        "greenhouse",
+    ),
     (
         "a name that no space may have",
         RITA,
@@ -139,7 +162,8 @@ pub(crate) async fn an_unwritable_file_is_reported(setup: &OnboardingSetup) -> R
     ] {
         let before = fs::read(file).ok();
         let path = file.to_string_lossy();
-        let arguments = ["onboard", "olaf@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &path];
+        let arguments =
+            ["onboard", "olaf@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &path];
         let output = setup.dspace(RITA, &[&arguments, more].concat()).await?;
         let sentence = error_sentence(&output).with_context(|| what.to_owned())?;
         ensure!(sentence.contains(expected_text) && sentence.contains(&*path), "{what}: {sentence}");

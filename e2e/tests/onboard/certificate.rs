@@ -32,11 +32,14 @@ impl IssuedCertificate {
     /// Reads the certificate in a user entry of a kubeconfig.
     pub(crate) fn from_user(user: &Value) -> Result<Self> {
         let data = user["client-certificate-data"].as_str().context("the user has no certificate")?;
-        ensure!(user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(), "the user has something else");
+        ensure!(
+            user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(),
+            "the user has something else"
+        );
         let pem = STANDARD.decode(data).context("the certificate is not base64")?;
         let (_, block) = parse_x509_pem(&pem).map_err(|error| anyhow!("the certificate is not PEM: {error}"))?;
-        let (_, certificate) =
-            parse_x509_certificate(&block.contents).map_err(|error| anyhow!("the certificate cannot be read: {error}"))?;
+        let (_, certificate) = parse_x509_certificate(&block.contents)
+            .map_err(|error| anyhow!("the certificate cannot be read: {error}"))?;
         Self::read(&certificate)
     }
 
@@ -59,8 +62,20 @@ impl IssuedCertificate {
 pub(crate) async fn a_help_desk_issues_a_certificate(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "orchid-lab";
     let file = setup.kubeconfig_path("nadia")?;
-    let arguments =
-        ["onboard", "nadia@example.com", "--class", "greenhouse", "--name", SPACE, "--ttl", "2h", "--auth", "cert", "-o", &file];
+    let arguments = [
+        "onboard",
+        "nadia@example.com",
+        "--class",
+        "greenhouse",
+        "--name",
+        SPACE,
+        "--ttl",
+        "2h",
+        "--auth",
+        "cert",
+        "-o",
+        &file,
+    ];
     let output = setup.dspace(RITA, &arguments).await?.ok()?;
     ensure!(output.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {output}");
     let space = setup.admin.get(a_space(SPACE)).await?;
@@ -78,13 +93,20 @@ pub(crate) async fn a_help_desk_issues_a_certificate(setup: &OnboardingSetup) ->
     let events = setup.events_about(SPACE, "CertificateIssued").await?;
     let [event] = events.as_slice() else { bail!("{} Events tell of a certificate", events.len()) };
     let (note, end) = (text(event, "/note"), rfc3339(certificate.not_after));
-    ensure!(note.contains(&certificate.serial) && note.contains(&end) && note.contains("nadia@example.com"), "the Event says {note}");
+    ensure!(
+        note.contains(&certificate.serial) && note.contains(&end) && note.contains("nadia@example.com"),
+        "the Event says {note}"
+    );
     ensure!(text(event, "/regarding/uid") == uid_of(&space), "the Event is about {}", event["regarding"]);
 
     // The same command replaces the file, and nothing else.
     setup.dspace(RITA, &arguments).await?.ok()?;
     let second = IssuedCertificate::from_user(&check_kubeconfig(&file, SPACE)?)?;
-    ensure!(second.serial != certificate.serial && second.subject == certificate.subject, "{} was written again", second.serial);
+    ensure!(
+        second.serial != certificate.serial && second.subject == certificate.subject,
+        "{} was written again",
+        second.serial
+    );
     let found = setup.admin.get(a_space(SPACE)).await?;
     ensure!(uid_of(&found) == uid_of(&space) && found["spec"] == space["spec"], "the space is another: {found}");
     Newcomer::new(setup, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
@@ -95,13 +117,27 @@ pub(crate) async fn an_existing_kubeconfig_is_extended(setup: &OnboardingSetup) 
     const SPACE: &str = "fern-lab";
     let file = setup.kubeconfig_path("selma")?;
     fs::copy(setup.cluster.kubeconfig_of(RITA), &file)?;
-    let arguments = ["onboard", "selma@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--merge", "-o", &file];
+    let arguments = [
+        "onboard",
+        "selma@example.com",
+        "--class",
+        "greenhouse",
+        "--name",
+        SPACE,
+        "--auth",
+        "cert",
+        "--merge",
+        "-o",
+        &file,
+    ];
     setup.dspace(RITA, &arguments).await?.ok()?;
     let certificate = IssuedCertificate::from_user(&check_kubeconfig(&file, SPACE)?)?;
     ensure!(certificate.subject == "CN=selma@example.com", "the certificate is for {}", certificate.subject);
     let newcomer = Newcomer::new(setup, &file);
     for (context, name) in [(SPACE, "selma@example.com"), (RITA, RITA)] {
-        let whoami = newcomer.kubectl(&["auth", "whoami", "--context", context, "-o", "jsonpath={.status.userInfo.username}"]).await?;
+        let whoami = newcomer
+            .kubectl(&["auth", "whoami", "--context", context, "-o", "jsonpath={.status.userInfo.username}"])
+            .await?;
         ensure!(whoami.stdout == name, "{context} is {}{}", whoami.stdout, whoami.stderr);
     }
     Ok(())
@@ -113,8 +149,20 @@ pub(crate) async fn a_request_without_an_approval_ends_with_an_error(setup: &Onb
     let file = setup.kubeconfig_path("tomas")?;
     // The space is ready, so that the whole timeout is for the certificate.
     setup.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("tomas@example.com")})).await?;
-    let arguments =
-        ["onboard", "tomas@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
+    let arguments = [
+        "onboard",
+        "tomas@example.com",
+        "--class",
+        "greenhouse",
+        "--name",
+        SPACE,
+        "--auth",
+        "cert",
+        "--timeout",
+        "10s",
+        "-o",
+        &file,
+    ];
     let sentence = error_sentence(&setup.dspace(SVEN, &arguments).await?)?;
     ensure!(sentence.contains("approve") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
     ensure_nothing_written(&file)
@@ -124,7 +172,8 @@ pub(crate) async fn a_request_without_an_approval_ends_with_an_error(setup: &Onb
 pub(crate) async fn a_denied_request_ends_with_an_error(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "ivy-lab";
     let file = setup.kubeconfig_path("ulrike")?;
-    let arguments = ["onboard", "ulrike@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "ulrike@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let denied = async {
         let request = setup.until_open_request(SPACE, "").await?;
         setup.cluster.kubectl(&["certificate", "deny", &request]).await?.ok()
@@ -137,11 +186,13 @@ pub(crate) async fn a_denied_request_ends_with_an_error(setup: &OnboardingSetup)
     ensure_nothing_written(&file)
 }
 
-/// The space ends while the command waits for an approval: a certificate that is approved afterwards is of no use, and is not handed over.
+/// The space ends while the command waits for an approval: a certificate that is approved afterwards is of no use, and
+/// is not handed over.
 pub(crate) async fn a_space_that_expires_meanwhile_grants_no_access(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "cactus-lab";
     let file = setup.kubeconfig_path("boris")?;
-    let arguments = ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let expiry = async {
         let request = setup.until_open_request(SPACE, "").await?;
         // A notice would postpone the end if only the ttl were shortened.

@@ -14,7 +14,12 @@ pub(crate) async fn kubectl_completes_words_and_names(setup: &OnboardingSetup) -
     fs::write(&program, setup.dspace(RITA, &["completion", "kubectl"]).await?.ok()?)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let cluster = &setup.cluster;
-    let path = format!("{}:{}:{}:/usr/bin:/bin", bin.display(), binaries::own_folder()?.display(), cluster.programs().display());
+    let path = format!(
+        "{}:{}:{}:/usr/bin:/bin",
+        bin.display(),
+        binaries::own_folder()?.display(),
+        cluster.programs().display()
+    );
     for (words, expected) in [
         (&["create", "x", "--class", "standar"][..], "standard"),
         (&["mem"], "members\tAdd, remove or list the members of a space"),

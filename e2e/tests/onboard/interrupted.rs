@@ -15,10 +15,13 @@ use crate::{
 };
 
 /// The command is killed when the space is ready and the request is not approved yet.
-pub(crate) async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
+pub(crate) async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(
+    setup: &OnboardingSetup,
+) -> Result<()> {
     const SPACE: &str = "harbor-lab";
     let file = setup.kubeconfig_path("wanda")?;
-    let arguments = ["onboard", "wanda@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "wanda@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let mut process = setup.dspace_in_background(SVEN, &arguments)?;
     let abandoned = setup.until_open_request(SPACE, "").await?;
     process.check_alive()?;
@@ -37,12 +40,15 @@ pub(crate) async fn a_command_killed_while_waiting_for_a_certificate_can_be_repe
     ensure_completed(setup, SPACE, &file, uid_of(&before)).await
 }
 
-/// The command is killed when only the space exists, which has not been reconciled yet. The operator is stopped, so no other scenario may run
-/// meanwhile.
-pub(crate) async fn a_command_killed_while_the_operator_is_stopped_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
+/// The command is killed when only the space exists, which has not been reconciled yet. The operator is stopped, so no
+/// other scenario may run meanwhile.
+pub(crate) async fn a_command_killed_while_the_operator_is_stopped_can_be_repeated(
+    setup: &OnboardingSetup,
+) -> Result<()> {
     const SPACE: &str = "lagoon-lab";
     let file = setup.kubeconfig_path("xenia")?;
-    let arguments = ["onboard", "xenia@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "xenia@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     setup.operator.signal("STOP")?;
     let killed = async {
         let mut process = setup.dspace_in_background(RITA, &arguments)?;

@@ -1,5 +1,5 @@
-//! From nothing to a working kubectl, by each of the three ways, on a real control plane with a real issuer and a real signer: requests that succeed,
-//! requests that are refused, and the state after a failure.
+//! From nothing to a working kubectl, by each of the three ways, on a real control plane with a real issuer and a real
+//! signer: requests that succeed, requests that are refused, and the state after a failure.
 //!
 //! None of the users who run the commands is an administrator: `people` lists the rights of each.
 
@@ -54,7 +54,8 @@ async fn onboard() -> Result<()> {
     ])
     .await?;
     // Alone, since the operator is stopped for it.
-    run_concurrently(scenarios![&setup; interrupted::a_command_killed_while_the_operator_is_stopped_can_be_repeated]).await?;
+    run_concurrently(scenarios![&setup; interrupted::a_command_killed_while_the_operator_is_stopped_can_be_repeated])
+        .await?;
     // From here on the approver runs.
     setup.start_approver().await?;
     run_concurrently(scenarios![

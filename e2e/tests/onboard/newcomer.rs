@@ -44,7 +44,8 @@ impl<'a> Newcomer<'a> {
         let home = tempfile::tempdir().context("no empty home could be made")?;
         let inherited = env::var_os("PATH").unwrap_or_default();
         let programs = [self.setup.program_folder()?, self.setup.cluster.programs().to_owned()];
-        let path = env::join_paths(programs.into_iter().chain(self.plugin.clone()).chain(env::split_paths(&inherited)))?;
+        let path =
+            env::join_paths(programs.into_iter().chain(self.plugin.clone()).chain(env::split_paths(&inherited)))?;
         let mut command = tokio::process::Command::new(self.setup.cluster.programs().join("kubectl"));
         command.env_clear().env("PATH", path).env("HOME", home.path()).env("KUBECONFIG", self.kubeconfig);
         if let Some(file) = &self.id_token {
@@ -64,7 +65,8 @@ impl<'a> Newcomer<'a> {
         .await
     }
 
-    /// The user creates a Deployment without a namespace argument, and it is in their space. They can create none anywhere else, nor see the cluster.
+    /// The user creates a Deployment without a namespace argument, and it is in their space. They can create none
+    /// anywhere else, nor see the cluster.
     pub(crate) async fn ensure_access_only_to(&self, space: &str) -> Result<()> {
         self.kubectl(&["create", "deployment", "hello", "--image=nginx"]).await?.ok()?;
         ensure!(self.setup.has_deployment(space, "hello").await?, "the Deployment is not in {space}");

@@ -1,4 +1,5 @@
-//! By OIDC: the file holds no credential. A real login at a real issuer yields a token, which the API server verifies and maps to a name.
+//! By OIDC: the file holds no credential. A real login at a real issuer yields a token, which the API server verifies
+//! and maps to a name.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
@@ -31,11 +32,13 @@ pub(crate) fn install_login(setup: &OnboardingSetup) -> Result<()> {
 /// Logs a user in, and returns the file with their token.
 async fn log_in(setup: &OnboardingSetup, name: &str, subject: &str) -> Result<PathBuf> {
     let file = setup.folder("id-tokens")?.join(name);
-    fs::write(&file, setup.issuer.login(subject).await?).with_context(|| format!("{} could not be written", file.display()))?;
+    fs::write(&file, setup.issuer.login(subject).await?)
+        .with_context(|| format!("{} could not be written", file.display()))?;
     Ok(file)
 }
 
-/// The file only describes the login. The login gives the owner access, under the name that the API server derives from it.
+/// The file only describes the login. The login gives the owner access, under the name that the API server derives from
+/// it.
 pub(crate) async fn an_owner_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "comet-lab";
     let (file, owner) = (setup.kubeconfig_path("erin")?, format!("{PREFIX}erin@example.com"));
@@ -43,20 +46,36 @@ pub(crate) async fn an_owner_has_access_after_a_login(setup: &OnboardingSetup) -
     let output = setup.dspace(SVEN, &arguments).await?;
     ensure!(warns_only_of_the_address(&output.stderr), "it warns though nothing is wrong: {}", output.stderr);
     let output_text = output.ok()?;
-    ensure!(output_text.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {output_text}");
+    ensure!(
+        output_text.contains(&format!("export KUBECONFIG={file}")),
+        "it does not say what comes next: {output_text}"
+    );
     ensure_login_configuration(&check_kubeconfig(&file, SPACE)?, setup.issuer.url())?;
     ensure!(!fs::read_to_string(&file)?.contains("secret"), "{file} has a secret");
 
     let token = log_in(setup, "erin", ERIN).await?;
     let newcomer = Newcomer::new(setup, &file).logged_in(&token);
     newcomer.until_access().await?;
-    let whoami =
-        newcomer.kubectl(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}"]).await?.ok()?;
-    ensure!(whoami.starts_with(&owner) && whoami.contains("oidc:astronomers"), "the API server takes Erin for {whoami}");
+    let whoami = newcomer
+        .kubectl(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}"])
+        .await?
+        .ok()?;
+    ensure!(
+        whoami.starts_with(&owner) && whoami.contains("oidc:astronomers"),
+        "the API server takes Erin for {whoami}"
+    );
     newcomer.ensure_access_only_to(SPACE).await?;
-    let login_arguments = fs::read_to_string(format!("{}.arguments", token.display())).context("kubectl oidc-login was not called")?;
-    for argument in ["get-token".to_owned(), format!("--oidc-issuer-url={}", setup.issuer.url()), format!("--oidc-client-id={CLIENT}")] {
-        ensure!(login_arguments.lines().any(|line| line == argument), "kubectl oidc-login was called with {login_arguments}");
+    let login_arguments =
+        fs::read_to_string(format!("{}.arguments", token.display())).context("kubectl oidc-login was not called")?;
+    for argument in [
+        "get-token".to_owned(),
+        format!("--oidc-issuer-url={}", setup.issuer.url()),
+        format!("--oidc-client-id={CLIENT}"),
+    ] {
+        ensure!(
+            login_arguments.lines().any(|line| line == argument),
+            "kubectl oidc-login was called with {login_arguments}"
+        );
     }
     // Another user's login has no access with the same file.
     let frida_token = log_in(setup, "frida-visits", FRIDA).await?;
@@ -73,23 +92,34 @@ fn ensure_login_configuration(user: &Value, issuer: &str) -> Result<()> {
     let keys: Vec<&String> = user.as_object().context("the user's entry is empty")?.keys().collect();
     ensure!(keys == ["exec"], "the user has {keys:?}");
     let exec = &user["exec"];
-    ensure!(exec["apiVersion"] == "client.authentication.k8s.io/v1" && exec["command"] == "kubectl", "the program is {exec}");
+    ensure!(
+        exec["apiVersion"] == "client.authentication.k8s.io/v1" && exec["command"] == "kubectl",
+        "the program is {exec}"
+    );
     ensure!(exec["interactiveMode"] == "IfAvailable", "the program is {exec}");
     ensure!(text(exec, "/installHint").contains("oidc-login"), "the hint says {}", exec["installHint"]);
     let arguments: Vec<&str> = exec["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     ensure!(arguments.starts_with(&["oidc-login", "get-token"]), "its arguments are {arguments:?}");
-    for expected in [format!("--oidc-issuer-url={issuer}"), format!("--oidc-client-id={CLIENT}"), "--oidc-extra-scope=email".to_owned()] {
+    for expected in [
+        format!("--oidc-issuer-url={issuer}"),
+        format!("--oidc-client-id={CLIENT}"),
+        "--oidc-extra-scope=email".to_owned(),
+    ] {
         ensure!(arguments.contains(&expected.as_str()), "{expected} is not among {arguments:?}");
     }
     ensure!(arguments.iter().any(|argument| argument.contains("pkce")), "there is no PKCE in {arguments:?}");
     Ok(())
 }
 
-/// A group of the issuer's owns a space, under the name that the API server derives from it; each of its members has access.
+/// A group of the issuer's owns a space, under the name that the API server derives from it; each of its members has
+/// access.
 pub(crate) async fn a_group_has_access_after_a_login(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "nebula-lab";
     let (file, owner) = (setup.kubeconfig_path("astronomers")?, format!("Group:{PREFIX}astronomers"));
-    setup.dspace(SVEN, &["onboard", &owner, "--class", "observatory", "--name", SPACE, "--auth", "oidc", "-o", &file]).await?.ok()?;
+    setup
+        .dspace(SVEN, &["onboard", &owner, "--class", "observatory", "--name", SPACE, "--auth", "oidc", "-o", &file])
+        .await?
+        .ok()?;
     check_kubeconfig(&file, SPACE)?;
     let token = log_in(setup, "an-astronomer", ERIN).await?;
     let newcomer = Newcomer::new(setup, &file).logged_in(&token);
@@ -126,7 +156,8 @@ pub(crate) async fn a_name_without_its_prefix_causes_a_warning(setup: &Onboardin
     newcomer.until_access().await
 }
 
-/// The API server verifies tokens: it rejects a token that was tampered with, and one for an address that is not verified.
+/// The API server verifies tokens: it rejects a token that was tampered with, and one for an address that is not
+/// verified.
 pub(crate) async fn an_invalid_token_is_refused(setup: &OnboardingSetup) -> Result<()> {
     let (erin, frida) = (setup.issuer.login(ERIN).await?, setup.issuer.login(FRIDA).await?);
     let valid_kubeconfig = setup.write_kubeconfig("erins-own", &erin)?;

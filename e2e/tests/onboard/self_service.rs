@@ -1,4 +1,5 @@
-//! Developers with self-service who use the plugin: they can do everything with their own spaces, and nothing with those of others.
+//! Developers with self-service who use the plugin: they can do everything with their own spaces, and nothing with
+//! those of others.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
@@ -32,7 +33,10 @@ pub(crate) async fn self_service_users_manage_their_own_spaces(setup: &Onboardin
     setup.dspace(UWE, &["members", "add", SPACE, "zora@example.com", "--role", "view"]).await?.ok()?;
     ensure!(subjects(setup, SPACE).await?.contains(&zora), "a member was not let in");
     setup.dspace(UWE, &["members", "remove", SPACE, "zora@example.com"]).await?.ok()?;
-    eventually("a member to be out", SOON, || async { Ok((!subjects(setup, SPACE).await?.contains(&zora)).then_some(())) }).await?;
+    eventually("a member to be out", SOON, || async {
+        Ok((!subjects(setup, SPACE).await?.contains(&zora)).then_some(()))
+    })
+    .await?;
 
     let file = setup.kubeconfig_path("uwe")?;
     setup.dspace(UWE, &["kubeconfig", SPACE, "--auth", "token", "-o", &file]).await?.ok()?;
@@ -54,17 +58,27 @@ async fn subjects(setup: &OnboardingSetup, space: &str) -> Result<Vec<Value>> {
 /// The policies refuse, and the plugin explains the reason.
 pub(crate) async fn spaces_of_others_cannot_be_changed(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "kiln-lab";
-    setup.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "potters", "--member", "view=arne@example.com"]).await?.ok()?;
+    setup
+        .dspace(
+            VERA,
+            &["create", SPACE, "--class", "standard", "--team", "potters", "--member", "view=arne@example.com"],
+        )
+        .await?
+        .ok()?;
     let before = setup.until_ready(SPACE).await?;
     let file = setup.kubeconfig_path("uwe-at-the-kiln")?;
     for (arguments, expected_text) in [
         (&["renew", SPACE][..], "belongs to User vera@example.com"),
         (&["members", "add", SPACE, UWE, "--role", "edit"], "belongs to User vera@example.com"),
         (&["members", "remove", SPACE, "arne@example.com"], "belongs to User vera@example.com"),
-        // Two policies refuse it, and the API server reports either: the space has another owner, and its class allows no transfer.
+        // Two policies refuse it, and the API server reports either: the space has another owner, and its class allows
+        // no transfer.
         (&["transfer", SPACE, UWE], "denied request"),
         (&["delete", SPACE], "belongs to User vera@example.com"),
-        (&["kubeconfig", SPACE, "--auth", "token", "-o", &file], "neither the owner nor a member of DeveloperSpace kiln-lab"),
+        (
+            &["kubeconfig", SPACE, "--auth", "token", "-o", &file],
+            "neither the owner nor a member of DeveloperSpace kiln-lab",
+        ),
         (&["kubeconfig", SPACE, "--for", VERA, "--auth", "token", "-o", &file], "forbidden"),
         (&["create", "glaze-lab", "--class", "standard", "--team", "weavers", "--owner", VERA], "is neither"),
         (&["create", "glaze-lab", "--class", "greenhouse"], "you may not use SpaceClass greenhouse"),

@@ -1,4 +1,5 @@
-//! The cluster on which users are onboarded: its issuer, its classes, the users who run commands there, and the rights of each.
+//! The cluster on which users are onboarded: its issuer, its classes, the users who run commands there, and the rights
+//! of each.
 
 use std::{
     fs,
@@ -36,11 +37,15 @@ pub(crate) struct OnboardingSetup {
 impl OnboardingSetup {
     /// Sets up the cluster, with further arguments for kube-controller-manager, which signs certificates.
     pub(crate) async fn start(controller_manager_args: &[&str]) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("dspace-onboard-").tempdir().context("no temporary folder could be made")?;
+        let folder = tempfile::Builder::new()
+            .prefix("dspace-onboard-")
+            .tempdir()
+            .context("no temporary folder could be made")?;
         let issuer = Issuer::start(CLIENT, login_users()).await?;
         // JSON is YAML, too.
         let authentication = folder.path().join("authentication.yaml");
-        fs::write(&authentication, issuer.authentication(PREFIX).to_string()).context("the file for the API server cannot be written")?;
+        fs::write(&authentication, issuer.authentication(PREFIX).to_string())
+            .context("the file for the API server cannot be written")?;
         let options = Options {
             users: token_users(),
             apiserver_args: vec![format!("--authentication-config={}", authentication.display())],
@@ -77,7 +82,9 @@ impl OnboardingSetup {
             self.admin.create(&class(name, class_spec(&access))).await?;
             self.until("to be accepted", a_class(name), |class| is_observed(class) && holds(class, "Accepted")).await?;
         }
-        self.create_ready_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
+        self.create_ready_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")}))
+            .await
+            .map(drop)
     }
 
     /// Waits until an object meets `probe`.
@@ -144,7 +151,13 @@ impl OnboardingSetup {
     /// A kubeconfig with the given token.
     pub(crate) fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let file = self.folder("tokens")?.join(name);
-        kubeconfig::write(&file, self.cluster.server(), Some(&self.cluster.authority()), name, &Credential::Token(token))?;
+        kubeconfig::write(
+            &file,
+            self.cluster.server(),
+            Some(&self.cluster.authority()),
+            name,
+            &Credential::Token(token),
+        )?;
         Ok(file)
     }
 
@@ -203,7 +216,8 @@ impl OnboardingSetup {
     }
 }
 
-/// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this machine.
+/// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this
+/// machine.
 pub(crate) fn warns_only_of_the_address(stderr: &str) -> bool {
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
     matches!(warnings.as_slice(), [one] if one.contains("is reachable only from this machine"))

@@ -28,7 +28,8 @@ pub(crate) async fn a_short_lived_certificate_works_until_it_expires() -> Result
     const SPACE: &str = "dawn-lab";
     let setup = OnboardingSetup::start(&[SHORT_SIGNING_DURATION]).await?;
     let file = setup.kubeconfig_path("igor")?;
-    let arguments = ["onboard", "igor@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let arguments =
+        ["onboard", "igor@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let output = setup.dspace(RITA, &arguments).await?;
     let messages = output.stderr.clone();
     output.ok()?;
@@ -57,8 +58,20 @@ pub(crate) async fn a_request_without_a_signature_ends_with_an_error() -> Result
     let file = setup.kubeconfig_path("jana")?;
     // The space is ready, so that the whole timeout is for the certificate.
     setup.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("jana@example.com")})).await?;
-    let arguments =
-        ["onboard", "jana@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
+    let arguments = [
+        "onboard",
+        "jana@example.com",
+        "--class",
+        "greenhouse",
+        "--name",
+        SPACE,
+        "--auth",
+        "cert",
+        "--timeout",
+        "10s",
+        "-o",
+        &file,
+    ];
     let sentence = error_sentence(&setup.dspace(RITA, &arguments).await?)?;
     ensure!(sentence.contains("not signed") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
     ensure_nothing_written(&file)

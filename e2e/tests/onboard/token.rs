@@ -1,5 +1,5 @@
-//! By token: a ServiceAccount of the space's own, for pipelines. Its token expires no later than the space, and is rejected once the account is
-//! deleted.
+//! By token: a ServiceAccount of the space's own, for pipelines. Its token expires no later than the space, and is
+//! rejected once the account is deleted.
 
 use std::fs;
 
@@ -32,19 +32,35 @@ fn claims(user: &Value) -> Result<Value> {
 pub(crate) async fn a_pipeline_gets_a_token_that_expires(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "anvil-works";
     let file = setup.kubeconfig_path("petra")?;
-    let arguments = ["onboard", "petra@example.com", "--class", "foundry", "--name", SPACE, "--ttl", "1h", "--auth", "token", "-o", &file];
+    let arguments = [
+        "onboard",
+        "petra@example.com",
+        "--class",
+        "foundry",
+        "--name",
+        SPACE,
+        "--ttl",
+        "1h",
+        "--auth",
+        "token",
+        "-o",
+        &file,
+    ];
     let output = setup.dspace(TILDA, &arguments).await?.ok()?;
     ensure!(output.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {output}");
     let space = setup.admin.get(a_space(SPACE)).await?;
     let claims = claims(&check_kubeconfig(&file, SPACE)?)?;
     ensure!(claims["sub"] == format!("system:serviceaccount:{SPACE}:ci"), "the token is for {}", claims["sub"]);
-    let end = claims["exp"].as_i64().and_then(|end| DateTime::from_timestamp(end, 0)).context("the token has no end")?;
+    let end =
+        claims["exp"].as_i64().and_then(|end| DateTime::from_timestamp(end, 0)).context("the token has no end")?;
     let space_end = expires_at(&space)?;
     ensure!(now() < end && end <= space_end, "it ends at {end}, and the space at {space_end}");
     ensure!(claims["kubernetes.io"]["serviceaccount"]["name"] == "ci", "it is bound to {}", claims["kubernetes.io"]);
     let bindings = setup.admin.list("RoleBinding", SPACE).await?;
     let account = json!({"kind": "ServiceAccount", "name": "ci", "namespace": SPACE});
-    let bound = bindings.iter().find(|binding| binding["subjects"].as_array().is_some_and(|subjects| subjects.contains(&account)));
+    let bound = bindings
+        .iter()
+        .find(|binding| binding["subjects"].as_array().is_some_and(|subjects| subjects.contains(&account)));
     ensure!(bound.is_some_and(|binding| binding["roleRef"]["name"] == "edit"), "the account is bound by {bound:?}");
     Newcomer::new(setup, &file).ensure_access_only_to(SPACE).await?;
 
@@ -69,13 +85,25 @@ pub(crate) async fn a_pipeline_gets_a_token_that_expires(setup: &OnboardingSetup
 /// The right to create spaces for others does not include the right to get tokens in them.
 pub(crate) async fn a_token_requires_rights_in_the_space(setup: &OnboardingSetup) -> Result<()> {
     let file = setup.kubeconfig_path("quentin")?;
-    let arguments = ["onboard", "quentin@example.com", "--class", "foundry", "--name", "bellows-works", "--auth", "token", "-o", &file];
+    let arguments = [
+        "onboard",
+        "quentin@example.com",
+        "--class",
+        "foundry",
+        "--name",
+        "bellows-works",
+        "--auth",
+        "token",
+        "-o",
+        &file,
+    ];
     let sentence = error_sentence(&setup.dspace(RITA, &arguments).await?)?;
     ensure!(sentence.contains("forbidden") && sentence.contains("serviceaccounts"), "{sentence}");
     ensure_nothing_written(&file)
 }
 
-/// A member gets a token only if it is asked for. The token has the role of the member, and none that its account has in addition.
+/// A member gets a token only if it is asked for. The token has the role of the member, and none that its account has
+/// in addition.
 pub(crate) async fn a_token_for_a_member_has_the_role_of_the_member(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "chisel-works";
     let bruno = json!({"kind": "User", "name": "bruno@example.com", "role": "view"});
@@ -92,7 +120,10 @@ pub(crate) async fn a_token_for_a_member_has_the_role_of_the_member(setup: &Onbo
     let output = setup.dspace(TILDA, &[&arguments[..], &["--auth", "token"]].concat()).await?;
     let printed = output.stderr.clone();
     output.ok()?;
-    ensure!(printed.contains("a token of ServiceAccount ci with role view"), "the output does not name what was issued: {printed}");
+    ensure!(
+        printed.contains("a token of ServiceAccount ci with role view"),
+        "the output does not name what was issued: {printed}"
+    );
     check_kubeconfig(&file, SPACE)?;
     let space = setup.admin.get(a_space(SPACE)).await?;
     let account = json!({"kind": "ServiceAccount", "name": "ci", "namespace": SPACE, "role": "view"});
@@ -106,7 +137,10 @@ pub(crate) async fn a_token_for_a_member_has_the_role_of_the_member(setup: &Onbo
     let owner_file = setup.kubeconfig_path("oona")?;
     let arguments = ["kubeconfig", SPACE, "--for", "oona@example.com", "--auth", "token", "-o", &owner_file];
     let sentence = error_sentence(&setup.dspace(TILDA, &arguments).await?)?;
-    ensure!(sentence.contains("kubectl dspace members remove chisel-works ServiceAccount:chisel-works/ci --role view"), "{sentence}");
+    ensure!(
+        sentence.contains("kubectl dspace members remove chisel-works ServiceAccount:chisel-works/ci --role view"),
+        "{sentence}"
+    );
     let unknown = [&arguments[..], &["--role", "wiev"]].concat();
     let sentence = error_sentence(&setup.dspace(TILDA, &unknown).await?)?;
     ensure!(sentence.contains("SpaceClass foundry has no role wiev"), "{sentence}");

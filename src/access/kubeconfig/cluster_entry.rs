@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::error::Error;
 use crate::{access::encoding::base64, api::ServerAccess};
 
-/// The cluster entry: that of the kubeconfig in use, with the settings of the class. Files are embedded, so that the result can be passed on to
-/// another user. If the class sets the address, the administrator's own proxy, TLS server name and `insecure-skip-tls-verify` are omitted. A password
-/// of a proxy is always omitted.
+/// The cluster entry: that of the kubeconfig in use, with the settings of the class. Files are embedded, so that the
+/// result can be passed on to another user. If the class sets the address, the administrator's own proxy, TLS server
+/// name and `insecure-skip-tls-verify` are omitted. A password of a proxy is always omitted.
 pub(crate) fn cluster_entry(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
     let mut entry = json!({"server": endpoint.server.as_deref().map(without_userinfo)});
     let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
@@ -33,7 +33,9 @@ pub(crate) fn cluster_entry(endpoint: &Endpoint, server: Option<&ServerAccess>) 
         if let Some(url) = url {
             entry["server"] = url.as_str().into();
             if let Some(entry) = entry.as_object_mut() {
-                entry.retain(|key, _| !["tls-server-name", "proxy-url", "insecure-skip-tls-verify"].contains(&key.as_str()));
+                entry.retain(|key, _| {
+                    !["tls-server-name", "proxy-url", "insecure-skip-tls-verify"].contains(&key.as_str())
+                });
             }
         }
         if let Some(pem) = certificate_authority {
@@ -59,7 +61,8 @@ fn without_userinfo(url: &str) -> String {
 pub(crate) fn is_loopback(cluster: &Value) -> bool {
     let server = cluster["server"].as_str().and_then(|server| server.parse::<http::Uri>().ok());
     let host = server.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 #[cfg(test)]
@@ -69,13 +72,17 @@ mod tests {
     #[test]
     fn the_class_can_set_the_server_of_a_kubeconfig() {
         let endpoint: Endpoint =
-            serde_json::from_value(json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true})).unwrap();
+            serde_json::from_value(json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true}))
+                .unwrap();
         let server = ServerAccess {
             url: Some("https://dev.example.com".into()),
             certificate_authority: Some("PEM".into()),
             tls_server_name: Some("api".into()),
         };
-        assert_eq!(cluster_entry(&endpoint, None).unwrap(), json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true}));
+        assert_eq!(
+            cluster_entry(&endpoint, None).unwrap(),
+            json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true})
+        );
         let expected = json!({"server": "https://dev.example.com", "certificate-authority-data": "UEVN", "tls-server-name": "api"});
         assert_eq!(cluster_entry(&endpoint, Some(&server)).unwrap(), expected);
     }

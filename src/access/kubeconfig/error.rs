@@ -6,7 +6,9 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// It exists and is not a kubeconfig for that space alone.
-    #[error("{0} exists and is not a kubeconfig for DeveloperSpace {1} only: add to it with --merge, or write another file with -o")]
+    #[error(
+        "{0} exists and is not a kubeconfig for DeveloperSpace {1} only: add to it with --merge, or write another file with -o"
+    )]
     Exists(PathBuf, String),
     /// It cannot be read.
     #[error("failed to read {0}")]

@@ -1,4 +1,5 @@
-//! Kubeconfig files on disk. A file is written completely or not at all, and only an entry that the plugin wrote is replaced.
+//! Kubeconfig files on disk. A file is written completely or not at all, and only an entry that the plugin wrote is
+//! replaced.
 
 use std::{
     fs, io,
@@ -21,7 +22,8 @@ pub(crate) enum Existing {
     Merge,
 }
 
-/// The content to write, or the reason why it cannot be written. Called before a credential is issued, and again before the file is written.
+/// The content to write, or the reason why it cannot be written. Called before a credential is issued, and again before
+/// the file is written.
 pub(crate) fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Value, Error> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
@@ -37,7 +39,9 @@ pub(crate) fn compose(file: &Path, document: &Value, existing: Existing) -> Resu
         }
         (_, Existing::Replace) => Err(Error::Exists(file.to_owned(), space.to_owned())),
         (Ok(old), Existing::Merge) if is_kubeconfig(&old) => merge(file, old, document),
-        (Ok(_), Existing::Merge) => Err(Error::Broken(file.to_owned(), "it has no lists of clusters, users and contexts".to_owned())),
+        (Ok(_), Existing::Merge) => {
+            Err(Error::Broken(file.to_owned(), "it has no lists of clusters, users and contexts".to_owned()))
+        }
         (Err(error), Existing::Merge) => {
             let first = error.to_string().lines().next().unwrap_or_default().to_owned();
             Err(Error::Broken(file.to_owned(), first))
@@ -50,7 +54,8 @@ const ENTRY_LISTS: [&str; 3] = ["clusters", "users", "contexts"];
 /// Returns true for a kubeconfig; kubectl accepts an empty file as one.
 fn is_kubeconfig(value: &Value) -> bool {
     value.is_null()
-        || (value.is_object() && ENTRY_LISTS.iter().all(|list| value.get(list).is_none_or(|list| list.is_array() || list.is_null())))
+        || (value.is_object()
+            && ENTRY_LISTS.iter().all(|list| value.get(list).is_none_or(|list| list.is_array() || list.is_null())))
 }
 
 fn plugin_mark(context: &Value) -> Option<&Value> {
@@ -64,8 +69,8 @@ fn contains_only_this_context(old: &Value, document: &Value) -> bool {
     matches!(contexts, [only] if plugin_mark(only).is_some() && plugin_mark(only) == plugin_mark(&document["contexts"][0]))
 }
 
-/// Returns an error if the file contains the cluster entry with another certificate authority. Several clusters can have one address, for example
-/// through tunnels.
+/// Returns an error if the file contains the cluster entry with another certificate authority. Several clusters can
+/// have one address, for example through tunnels.
 fn check_authority(file: &Path, old: &Value, document: &Value) -> Result<(), Error> {
     let cluster = &document["clusters"][0];
     let known = old["clusters"].as_array().into_iter().flatten().find(|entry| entry["name"] == cluster["name"]);
@@ -78,7 +83,8 @@ fn check_authority(file: &Path, old: &Value, document: &Value) -> Result<(), Err
     }
 }
 
-/// The certificate authority of a cluster entry as PEM without whitespace, since programs break its lines in different ways.
+/// The certificate authority of a cluster entry as PEM without whitespace, since programs break its lines in different
+/// ways.
 fn authority(cluster: &Value) -> Option<String> {
     use base64::Engine as _;
     let data: String = cluster["cluster"]["certificate-authority-data"].as_str()?.split_whitespace().collect();
@@ -177,7 +183,10 @@ mod tests {
         let file = folder.path().join("config");
         for text in ["", "hello", "contexts: []", "contexts: [{name: orchid-lab, context: {cluster: home}}]"] {
             fs::write(&file, text).unwrap();
-            assert!(matches!(compose(&file, &a_document("orchid-lab"), Existing::Replace), Err(Error::Exists(..))), "{text}");
+            assert!(
+                matches!(compose(&file, &a_document("orchid-lab"), Existing::Replace), Err(Error::Exists(..))),
+                "{text}"
+            );
         }
         write(&file, &a_document("fern-lab")).unwrap();
         assert!(matches!(compose(&file, &a_document("orchid-lab"), Existing::Replace), Err(Error::Exists(..))));
@@ -217,12 +226,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         let cluster = json!({"server": "https://10.0.0.9:6443"});
-        let mut elsewhere =
-            document(SpaceUser { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-9".into()));
+        let mut elsewhere = document(
+            SpaceUser { space: "orchid-lab", user: "nadia@example.com" },
+            &cluster,
+            &Credential::Token("secret-9".into()),
+        );
         elsewhere["contexts"][0]["name"] = "renamed".into();
         write(&file, &elsewhere).unwrap();
         let refused = compose(&file, &a_document("orchid-lab"), Existing::Merge).unwrap_err();
-        assert!(refused.to_string().contains(r#"already contains a different user "orchid-lab/nadia@example.com""#), "{refused}");
+        assert!(
+            refused.to_string().contains(r#"already contains a different user "orchid-lab/nadia@example.com""#),
+            "{refused}"
+        );
         let mut renamed = a_document("orchid-lab");
         renamed["contexts"][0]["name"] = "renamed".into();
         write(&file, &renamed).unwrap();
@@ -238,7 +253,11 @@ mod tests {
             if let Some(authority) = authority {
                 cluster["certificate-authority-data"] = base64(authority.as_bytes()).into();
             }
-            document(SpaceUser { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
+            document(
+                SpaceUser { space: "orchid-lab", user: "nadia@example.com" },
+                &cluster,
+                &Credential::Token("secret-7".into()),
+            )
         };
         write(&file, &with(Some("one"))).unwrap();
         for existing in [Existing::Merge, Existing::Replace] {
@@ -261,10 +280,17 @@ mod tests {
     fn a_merge_into_an_invalid_kubeconfig_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
-        for (text, taken) in [("contexts: 7", false), ("a: [", false), ("contexts: [{name: orchid-lab, context: {cluster: home}}]", true)] {
+        for (text, taken) in [
+            ("contexts: 7", false),
+            ("a: [", false),
+            ("contexts: [{name: orchid-lab, context: {cluster: home}}]", true),
+        ] {
             fs::write(&file, text).unwrap();
             let refused = compose(&file, &a_document("orchid-lab"), Existing::Merge).unwrap_err();
-            assert!(if taken { matches!(refused, Error::Taken { .. }) } else { matches!(refused, Error::Broken(..)) }, "{refused}");
+            assert!(
+                if taken { matches!(refused, Error::Taken { .. }) } else { matches!(refused, Error::Broken(..)) },
+                "{refused}"
+            );
             assert_eq!(fs::read_to_string(&file).unwrap(), text);
         }
         fs::write(&file, "").unwrap();

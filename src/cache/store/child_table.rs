@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::desired::{ChildKind, SeenChild, child::is_operator_name};
 
-/// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a space at most 100 members.
+/// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a
+/// space at most 100 members.
 pub(super) const MAX_WATCHED_CHILDREN: usize = 256;
 
 /// The objects by namespace, in the order of their kinds and names.
@@ -26,7 +27,8 @@ impl ChildTable {
     /// Returns true if `seen` may be added, or is kept already.
     pub(super) fn has_room(&self, namespace: &str, seen: &SeenChild) -> bool {
         let is_crowded = || seen.kind == ChildKind::Binding && self.of(namespace).len() >= MAX_WATCHED_CHILDREN;
-        is_operator_name(seen.kind, &seen.name) && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
+        is_operator_name(seen.kind, &seen.name)
+            && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
     }
 
     /// Keeps an object, unless a newer version is kept. Returns true if it differs from the one that was kept.

@@ -1,6 +1,7 @@
 //! The cache of the operator's objects in the namespaces. Makes no request.
 //!
-//! A subject with the role `admin` in a namespace can label any number of RoleBindings as the operator's, so the number that a watch adds is bounded.
+//! A subject with the role `admin` in a namespace can label any number of RoleBindings as the operator's, so the number
+//! that a watch adds is bounded.
 
 use std::collections::HashSet;
 
@@ -13,13 +14,15 @@ impl Store {
         self.read().children.of(namespace).to_vec()
     }
 
-    /// Keeps the needed part of a child that the operator wrote or read. Returns true if it differs from the part that was kept.
+    /// Keeps the needed part of a child that the operator wrote or read. Returns true if it differs from the part that
+    /// was kept.
     pub fn put_child(&self, namespace: &str, seen: SeenChild) -> bool {
         self.write().children.put(namespace, seen)
     }
 
-    /// Does the same for an object that a watch reports. An object that the operator cannot have created is not kept, and neither is a further
-    /// binding in a namespace that has very many. If the operator needs such a binding, it reads it from the API server.
+    /// Does the same for an object that a watch reports. An object that the operator cannot have created is not kept,
+    /// and neither is a further binding in a namespace that has very many. If the operator needs such a binding, it
+    /// reads it from the API server.
     pub(crate) fn put_watched_child(&self, namespace: &str, seen: SeenChild) -> bool {
         let children = &mut self.write().children;
         children.has_room(namespace, &seen) && children.put(namespace, seen)
@@ -30,11 +33,16 @@ impl Store {
         self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid))
     }
 
-    /// After a list: forgets the children of that kind whose keys are not among those `listed`, see [`Store::key`]. Returns their namespaces.
+    /// After a list: forgets the children of that kind whose keys are not among those `listed`, see [`Store::key`].
+    /// Returns their namespaces.
     pub(crate) fn retain_children(&self, kind: ChildKind, listed: &HashSet<u64>) -> Vec<String> {
         let namespaces = self.read().children.namespaces();
-        let is_listed = |namespace: &str, kept: &SeenChild| kept.kind != kind || listed.contains(&self.key(namespace, &kept.name));
-        namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
+        let is_listed =
+            |namespace: &str, kept: &SeenChild| kept.kind != kind || listed.contains(&self.key(namespace, &kept.name));
+        namespaces
+            .into_iter()
+            .filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept)))
+            .collect()
     }
 
     fn retain_in(&self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
@@ -64,7 +72,10 @@ impl Inner {
     fn compared(&self, namespace: &str, child: &Child, hard: &Hard) -> (Option<u64>, u64) {
         let existing = self.children.get(namespace, (child.kind(), child.name()));
         let amounts: Vec<(&String, String)> = hard.iter().map(|(key, amount)| (key, amount.key())).collect();
-        (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), hash(&(child.fingerprint().content, amounts)))
+        (
+            existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))),
+            hash(&(child.fingerprint().content, amounts)),
+        )
     }
 }
 
@@ -105,8 +116,14 @@ mod tests {
             store.put_watched_child("orchid-lab", binding(&format!("developerspace-x{number:03}"), 1));
         }
         assert_eq!(names(&store).len(), MAX_WATCHED_CHILDREN);
-        assert!(store.put_watched_child("orchid-lab", guard(ChildKind::Quota, "developerspace")), "a guard is always kept");
-        assert!(store.put_watched_child("orchid-lab", SeenChild { going: true, ..binding("developerspace-x007", 2) }), "it is known");
+        assert!(
+            store.put_watched_child("orchid-lab", guard(ChildKind::Quota, "developerspace")),
+            "a guard is always kept"
+        );
+        assert!(
+            store.put_watched_child("orchid-lab", SeenChild { going: true, ..binding("developerspace-x007", 2) }),
+            "it is known"
+        );
         assert!(!store.put_watched_child("orchid-lab", binding("developerspace-owner", 1)));
         assert!(store.put_child("orchid-lab", binding("developerspace-owner", 1)), "the operator has read it");
         assert!(store.put_watched_child("orchid-lab", SeenChild { going: true, ..binding("developerspace-owner", 2) }));

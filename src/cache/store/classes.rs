@@ -1,4 +1,5 @@
-//! The cache of `SpaceClass`es, of the ClusterRoles that they name, and of the errors of their validation. Makes no request.
+//! The cache of `SpaceClass`es, of the ClusterRoles that they name, and of the errors of their validation. Makes no
+//! request.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -36,7 +37,8 @@ impl Store {
         inner.classes.readable.keys().chain(inner.classes.unreadable.keys()).cloned().collect()
     }
 
-    /// The classes that are annotated as the default, the oldest first. The oldest is the class of spaces that name none.
+    /// The classes that are annotated as the default, the oldest first. The oldest is the class of spaces that name
+    /// none.
     pub(crate) fn default_classes(&self) -> Vec<String> {
         let inner = self.read();
         let readable = inner.classes.readable.values().map(|class| &class.metadata);
@@ -71,7 +73,10 @@ impl Store {
         let (mut inner, key) = (self.write(), name.clone().unwrap_or_default());
         inner.classes.readable.remove(&key);
         inner.classes.validation_errors.remove(&key);
-        inner.classes.unreadable.insert(key, ObjectMeta { name, annotations, creation_timestamp, ..ObjectMeta::default() });
+        inner
+            .classes
+            .unreadable
+            .insert(key, ObjectMeta { name, annotations, creation_timestamp, ..ObjectMeta::default() });
     }
 
     /// Forgets a class.
@@ -87,8 +92,8 @@ impl Store {
         self.read().classes.validation_errors.get(class).cloned()
     }
 
-    /// Records an error that lasts and because of which a class is not validated, unless the class no longer exists. Returns true if that is a
-    /// change. An error that differs only in parts that change at each attempt is no change.
+    /// Records an error that lasts and because of which a class is not validated, unless the class no longer exists.
+    /// Returns true if that is a change. An error that differs only in parts that change at each attempt is no change.
     pub fn put_validation_error(&self, class: String, error: &str) -> bool {
         let mut inner = self.write();
         let is_known = inner.classes.validation_errors.get(&class).is_some_and(|known| is_same_message(known, error));
@@ -109,7 +114,8 @@ impl Store {
         self.read().classes.validation_errors.len()
     }
 
-    /// Records whether a ClusterRole exists. Returns true if that is a change. A ClusterRole that was not looked up counted as existing.
+    /// Records whether a ClusterRole exists. Returns true if that is a change. A ClusterRole that was not looked up
+    /// counted as existing.
     pub fn put_role(&self, name: String, exists: bool) -> bool {
         self.write().classes.roles.insert(name, exists).unwrap_or(true) != exists
     }
@@ -168,7 +174,9 @@ mod tests {
         assert_eq!(store.default_classes(), ["bog", "meadow", "orchard"]);
         store.put_unreadable_class(serde_json::from_value(metadata("swamp", "2025-12-31T00:00:00Z", "true")).unwrap());
         assert_eq!(store.default_class().as_deref(), Some("swamp"));
-        assert!(store.is_default_class("swamp") && store.is_unreadable_class("swamp") && store.class("swamp").is_none());
+        assert!(
+            store.is_default_class("swamp") && store.is_unreadable_class("swamp") && store.class("swamp").is_none()
+        );
         store.remove_class("swamp");
         assert_eq!(store.default_class().as_deref(), Some("bog"));
     }
@@ -191,13 +199,20 @@ mod tests {
     fn an_error_of_a_validation_is_kept_until_the_class_is_validated_or_no_longer_exists() {
         let (store, orchard) = (Store::default(), || "orchard".to_owned());
         let stored = || store.put_class(class(&json!({"name": "orchard"}), &json!({})));
-        let error = |port: u16| format!("failed to write the status of SpaceClass orchard: dial tcp 10.0.0.9:{port}: connection refused");
+        let error = |port: u16| {
+            format!("failed to write the status of SpaceClass orchard: dial tcp 10.0.0.9:{port}: connection refused")
+        };
         assert!(!store.put_validation_error(orchard(), &error(1)), "there is no class of that name");
         stored();
         assert!(store.put_validation_error(orchard(), &error(1)) && !store.put_validation_error(orchard(), &error(2)));
         stored();
-        assert_eq!((store.validation_error("orchard").as_deref(), store.failing_classes()), (Some(error(1).as_str()), 1));
-        assert!(store.put_validation_error(orchard(), "failed to write the status of SpaceClass orchard: it is frozen"));
+        assert_eq!(
+            (store.validation_error("orchard").as_deref(), store.failing_classes()),
+            (Some(error(1).as_str()), 1)
+        );
+        assert!(
+            store.put_validation_error(orchard(), "failed to write the status of SpaceClass orchard: it is frozen")
+        );
         store.clear_validation_error("orchard");
         assert_eq!((store.validation_error("orchard"), store.failing_classes()), (None, 0));
         assert!(store.put_validation_error(orchard(), &error(1)));

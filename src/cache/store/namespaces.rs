@@ -18,7 +18,10 @@ impl Store {
     }
 
     /// The namespaces for which `is_meant` returns true, with their names.
-    pub(crate) fn namespaces_where(&self, is_meant: impl Fn(&str, &SeenNamespace) -> bool) -> Vec<(String, SeenNamespace)> {
+    pub(crate) fn namespaces_where(
+        &self,
+        is_meant: impl Fn(&str, &SeenNamespace) -> bool,
+    ) -> Vec<(String, SeenNamespace)> {
         let inner = self.read();
         let meant = inner.namespaces.iter().filter(|(name, seen)| is_meant(name, seen));
         meant.map(|(name, seen)| (name.clone(), seen.clone())).collect()
@@ -49,8 +52,8 @@ impl Store {
         }
     }
 
-    /// Records that the namespace of that name and UID is deleted. Deleted children are not recorded: their watch selects by label, so that a child
-    /// that loses its label looks deleted.
+    /// Records that the namespace of that name and UID is deleted. Deleted children are not recorded: their watch
+    /// selects by label, so that a child that loses its label looks deleted.
     pub fn mark_namespace_deleted(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
         inner.tombstones.add(uid);
@@ -80,7 +83,8 @@ impl Store {
         self.read().policies.of(namespace)
     }
 
-    /// Records whether that policy, which the operator does not manage, counts as foreign. Returns true if that differs from the recorded state.
+    /// Records whether that policy, which the operator does not manage, counts as foreign. Returns true if that differs
+    /// from the recorded state.
     pub fn put_policy(&self, namespace: &str, name: &str, is_foreign: bool) -> bool {
         let policy = PolicyKey { name, key: self.key(namespace, name) };
         let policies = &mut self.write().policies;
@@ -89,7 +93,9 @@ impl Store {
 
     /// After a list: forgets the foreign policies whose keys are not among those `listed`. Returns their namespaces.
     pub(crate) fn retain_policies(&self, listed: &HashSet<u64>) -> Vec<String> {
-        self.write().policies.retain(|namespace, name| listed.contains(&self.key(namespace, name)), |key| listed.contains(&key))
+        self.write()
+            .policies
+            .retain(|namespace, name| listed.contains(&self.key(namespace, name)), |key| listed.contains(&key))
     }
 }
 
@@ -103,7 +109,8 @@ mod tests {
     fn an_answer_that_was_on_its_way_brings_no_namespace_back() {
         let store = Store::default();
         let namespace = |uid: &str| -> Namespace {
-            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "uid": uid, "resourceVersion": "7"}})).unwrap()
+            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "uid": uid, "resourceVersion": "7"}}))
+                .unwrap()
         };
         assert!(store.put_namespace(&namespace("first")));
         store.mark_namespace_deleted("orchid-lab", &"first".into());

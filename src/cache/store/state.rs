@@ -15,7 +15,8 @@ use crate::{
     lock::IgnorePoison,
 };
 
-/// A source that has to be listed before any decision: an object is known to be missing only after every list is complete.
+/// A source that has to be listed before any decision: an object is known to be missing only after every list is
+/// complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `SpaceClass`es.
@@ -104,7 +105,8 @@ impl Store {
         self.listed.send_if_modified(|listed| listed.insert(source));
     }
 
-    /// The key of the object of that name in a namespace. It is kept instead of both names where there may be very many objects.
+    /// The key of the object of that name in a namespace. It is kept instead of both names where there may be very many
+    /// objects.
     pub fn key(&self, namespace: &str, name: &str) -> u64 {
         self.keys.hash_one((namespace, name))
     }

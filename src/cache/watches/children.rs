@@ -27,7 +27,8 @@ use crate::{
 
 /// Watches the operator's children of all kinds.
 pub fn children(client: &Client, store: &Arc<Store>, relist: &Relist) -> BoxStream<'static, String> {
-    let policies = watch(Policies { store: store.clone() }, Api::all(client.clone()), config().page_size(PAGE), relist.clone());
+    let policies =
+        watch(Policies { store: store.clone() }, Api::all(client.clone()), config().page_size(PAGE), relist.clone());
     let streams = [
         Children::<ResourceQuota>::of(ChildKind::Quota, store).watch(client, relist),
         Children::<LimitRange>::of(ChildKind::Limits, store).watch(client, relist),
@@ -94,7 +95,8 @@ impl Feed for Policies {
     type Key = u64;
 
     fn put(&self, policy: Self::Object, listed: &mut Listed<u64>) -> Vec<String> {
-        let (namespace, name, uid) = (policy.namespace().unwrap_or_default(), policy.name_any(), Uid::from_metadata(policy.meta()));
+        let (namespace, name, uid) =
+            (policy.namespace().unwrap_or_default(), policy.name_any(), Uid::from_metadata(policy.meta()));
         let is_new = match policy.kept {
             SeenPolicy::Ours(seen) => {
                 listed.add(self.store.key(&namespace, &name));
@@ -115,7 +117,8 @@ impl Feed for Policies {
 
     fn remove(&self, policy: Self::Object) -> Vec<String> {
         let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
-        let was_ours = self.store.remove_child(&namespace, ChildKind::Network, &name, &Uid::from_metadata(policy.meta()));
+        let was_ours =
+            self.store.remove_child(&namespace, ChildKind::Network, &name, &Uid::from_metadata(policy.meta()));
         let was_foreign = self.store.put_policy(&namespace, &name, false);
         if was_ours || was_foreign { vec![namespace] } else { Vec::new() }
     }

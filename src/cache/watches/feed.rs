@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::{relist::Relist, watch_stream::events};
 
-/// The page size of the lists of namespaces and children. The text of a page is in memory twice before it is parsed. A developer can make a
-/// NetworkPolicy, the status of a terminating namespace or, as an `admin`, a RoleBinding as large as an object may be: the client reads the objects of
-/// a page that is too large one by one, see [`crate::small_pages`].
+/// The page size of the lists of namespaces and children. The text of a page is in memory twice before it is parsed. A
+/// developer can make a NetworkPolicy, the status of a terminating namespace or, as an `admin`, a RoleBinding as large
+/// as an object may be: the client reads the objects of a page that is too large one by one, see
+/// [`crate::small_pages`].
 pub(super) const PAGE: u32 = 25;
 
 /// The objects that a list in progress has returned so far.
@@ -60,7 +61,12 @@ pub(super) trait Feed {
 }
 
 /// Watches one kind: passes its events to `feed`, and yields the names.
-pub(super) fn watch<F>(feed: F, api: Api<F::Object>, config: watcher::Config, relist: Relist) -> BoxStream<'static, String>
+pub(super) fn watch<F>(
+    feed: F,
+    api: Api<F::Object>,
+    config: watcher::Config,
+    relist: Relist,
+) -> BoxStream<'static, String>
 where
     F: Feed + Send + 'static,
     F::Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,

@@ -1,6 +1,8 @@
-//! The watches. Each is a separate stream with its own back-off. It feeds the store and yields the names of the spaces that have to be reconciled.
+//! The watches. Each is a separate stream with its own back-off. It feeds the store and yields the names of the spaces
+//! that have to be reconciled.
 //!
-//! Owns the order in which an event reaches the store and the registers. Decides nothing, and writes nothing to the cluster.
+//! Owns the order in which an event reaches the store and the registers. Decides nothing, and writes nothing to the
+//! cluster.
 
 mod children;
 mod feed;
@@ -27,10 +29,16 @@ use super::{
 };
 use crate::{api::SpaceClass, desired::Uid};
 
-/// Watches all namespaces, since a namespace that the operator does not manage can conflict with a space or be handed over to one.
+/// Watches all namespaces, since a namespace that the operator does not manage can conflict with a space or be handed
+/// over to one.
 ///
 /// Also yields the names of the spaces that get the place of a released namespace that is deleted or adopted.
-pub fn namespaces(client: &Client, store: Arc<Store>, owner_limit: Arc<OwnerLimit>, relist: Relist) -> BoxStream<'static, String> {
+pub fn namespaces(
+    client: &Client,
+    store: Arc<Store>,
+    owner_limit: Arc<OwnerLimit>,
+    relist: Relist,
+) -> BoxStream<'static, String> {
     watch(Namespaces { store, owner_limit }, Api::all(client.clone()), config().page_size(PAGE), relist)
 }
 
@@ -49,7 +57,8 @@ impl Feed for Namespaces {
         let changed = self.store.put_seen_namespace(name.clone(), namespace.kept);
         // Uses the state in the store: the response to the operator's own release may be newer than this event.
         let seen = self.store.namespace(&name);
-        let freed = seen.map(|seen| self.owner_limit.set_released(&name, Released::from_namespace(&seen))).unwrap_or_default();
+        let freed =
+            seen.map(|seen| self.owner_limit.set_released(&name, Released::from_namespace(&seen))).unwrap_or_default();
         changed.then_some(name).into_iter().chain(freed).collect()
     }
 

@@ -28,7 +28,8 @@ use crate::{
 /// A space in the form in which it is kept.
 pub type CachedSpace = Reduced<DeveloperSpace>;
 
-/// The page size of the list of spaces, each of which its owner can make as large as an object may be: no policy can bound the managed fields.
+/// The page size of the list of spaces, each of which its owner can make as large as an object may be: no policy can
+/// bound the managed fields.
 const PAGE_OF_SPACES: u32 = 10;
 
 /// The state outside of the cache that ends with a space.
@@ -52,10 +53,11 @@ pub struct SpaceFeed<R> {
     pub registers: R,
 }
 
-/// Watches the spaces: fills `kept`, keeps the count per owner correct, and yields the names of the spaces to reconcile.
+/// Watches the spaces: fills `kept`, keeps the count per owner correct, and yields the names of the spaces to
+/// reconcile.
 ///
-/// The names of a list are yielded only after its last page: until then `kept` has the state before the list, as in kube's reflector, and a
-/// reconcile would miss the listed changes.
+/// The names of a list are yielded only after its last page: until then `kept` has the state before the list, as in
+/// kube's reflector, and a reconcile would miss the listed changes.
 pub fn spaces<R: SpaceRegisters>(
     client: &Client,
     feed: SpaceFeed<R>,
@@ -105,7 +107,8 @@ pub fn spaces<R: SpaceRegisters>(
         .boxed()
 }
 
-/// kube's store keeps the metadata of an object twice, in the key and in the object, so the event is reduced to the name.
+/// kube's store keeps the metadata of an object twice, in the key and in the object, so the event is reduced to the
+/// name.
 fn by_name(event: &Event<CachedSpace>) -> Event<CachedSpace> {
     match event {
         Event::Apply(space) => Event::Apply(space.by_name()),

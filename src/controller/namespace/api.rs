@@ -15,7 +15,8 @@ pub(super) fn namespaces(io: &Io) -> Api<Namespace> {
     Api::all(io.client.clone())
 }
 
-/// Reads the namespace from the API server. Returns `None` for a protected name: a namespace of that name is never deleted.
+/// Reads the namespace from the API server. Returns `None` for a protected name: a namespace of that name is never
+/// deleted.
 pub(crate) async fn read(io: &Io, name: &str) -> Result<Option<Namespace>, Error> {
     let live = namespaces(io).get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
     if let Some(live) = &live {
@@ -24,15 +25,20 @@ pub(crate) async fn read(io: &Io, name: &str) -> Result<Option<Namespace>, Error
     Ok(live.filter(|_| !io.protected.contains(name)))
 }
 
-/// Reads the namespace again before the first child is created in a namespace that had all of its children: a POST cannot name the UID of its
-/// namespace, and the one in the store may have been replaced.
+/// Reads the namespace again before the first child is created in a namespace that had all of its children: a POST
+/// cannot name the UID of its namespace, and the one in the store may have been replaced.
 pub(crate) async fn confirm(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<(), Error> {
     read_again(io, space, seen, Ownership::Ours).await.map(|_| ())
 }
 
-/// Reads the namespace again and returns it if it is still the one that was `seen`, its ownership is still `to` and it is not terminating.
-/// Otherwise returns a conflict, after which the operator decides again.
-pub(super) async fn read_again(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, to: Ownership) -> Result<Namespace, Error> {
+/// Reads the namespace again and returns it if it is still the one that was `seen`, its ownership is still `to` and it
+/// is not terminating. Otherwise returns a conflict, after which the operator decides again.
+pub(super) async fn read_again(
+    io: &Io,
+    space: &DeveloperSpace,
+    seen: &SeenNamespace,
+    to: Ownership,
+) -> Result<Namespace, Error> {
     let name = space.name_any();
     let live = namespaces(io).get(&name).await.map_err(Error::api(format!("read namespace {name}")))?;
     let current = keep_seen(io, &live);

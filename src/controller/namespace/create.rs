@@ -17,14 +17,23 @@ use crate::{
 };
 
 /// Sends a POST. Returns `None` if another client took the name in the meantime.
-pub(crate) async fn create(ctx: &Context, space: &DeveloperSpace, wanted: WantedMetadata) -> Result<Option<SeenNamespace>, Error> {
+pub(crate) async fn create(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    wanted: WantedMetadata,
+) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
     let recorded = recorded_uid(space);
     // The claim of a namespace that is created again holds because it names the UID of the recorded one.
     annotations.extend(recorded.map(|uid| (names::ANNOTATION_REPLACES.to_owned(), uid.to_owned())));
     let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
         ..Namespace::default()
     };
     let api = namespaces(&ctx.io);
@@ -33,7 +42,11 @@ pub(crate) async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         created => created.inspect(|created| {
-            let reason = if recorded.is_some() { "the recorded namespace no longer exists" } else { "the DeveloperSpace was admitted" };
+            let reason = if recorded.is_some() {
+                "the recorded namespace no longer exists"
+            } else {
+                "the DeveloperSpace was admitted"
+            };
             tracing::info!(namespace = name, uid = created.metadata.uid, reason, "created a namespace");
         }),
     };

@@ -1,4 +1,5 @@
-//! Deletes the namespace of a space that has expired or is being deleted, and a namespace that was created for a space that no longer exists.
+//! Deletes the namespace of a space that has expired or is being deleted, and a namespace that was created for a space
+//! that no longer exists.
 
 use kube::ResourceExt;
 
@@ -19,12 +20,17 @@ pub(crate) const PROTECTED_STAYS: &str = "is not deleted, since its name is prot
 /// The number of attempts to delete a namespace that keeps changing, each with its latest version.
 const MAX_DELETE_ATTEMPTS: usize = 3;
 
-/// Sends a DELETE for the namespace with the UID and the resourceVersion that were seen, and after a change with the latest resourceVersion. Returns
-/// true if this call deleted it. A namespace with a protected name is never deleted.
+/// Sends a DELETE for the namespace with the UID and the resourceVersion that were seen, and after a change with the
+/// latest resourceVersion. Returns true if this call deleted it. A namespace with a protected name is never deleted.
 ///
-/// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
-/// resourceVersion as a precondition lets only the first one succeed.
-pub(crate) async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenNamespace, reason: &str) -> Result<bool, Error> {
+/// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report
+/// the deletion: the resourceVersion as a precondition lets only the first one succeed.
+pub(crate) async fn delete(
+    io: &Io,
+    space: &DeveloperSpace,
+    namespace: &SeenNamespace,
+    reason: &str,
+) -> Result<bool, Error> {
     let name = &space.name_any();
     if io.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
@@ -56,7 +62,10 @@ pub(crate) async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenName
                     return Ok(false);
                 }
                 // An administrator handed it over in between, or another space of the name has adopted it.
-                if seen.adopt.is_some() || is_claimed_by_another(space, &seen) || ownership(space, &seen) != Ownership::Ours {
+                if seen.adopt.is_some()
+                    || is_claimed_by_another(space, &seen)
+                    || ownership(space, &seen) != Ownership::Ours
+                {
                     return Err(Error::Moved(format!("delete namespace {name}")));
                 }
                 version = seen.version;
@@ -67,7 +76,8 @@ pub(crate) async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenName
     Ok(false)
 }
 
-/// Sends a DELETE for a namespace that this process created for a space that no longer exists, with the UID and the resourceVersion that were seen.
+/// Sends a DELETE for a namespace that this process created for a space that no longer exists, with the UID and the
+/// resourceVersion that were seen.
 pub(crate) async fn delete_unrecorded(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
     match namespaces(io).delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
         Ok(answer) => {

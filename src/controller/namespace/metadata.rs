@@ -16,8 +16,8 @@ use crate::{
     runtime::error::Error,
 };
 
-/// Adopts a namespace that an administrator hands over, and reports the values that this replaced. The offer stays until the status contains the
-/// UID, so that it is found after a crash in between.
+/// Adopts a namespace that an administrator hands over, and reports the values that this replaced. The offer stays
+/// until the status contains the UID, so that it is found after a crash in between.
 pub(crate) async fn adopt(
     io: &Io,
     space: &DeveloperSpace,
@@ -41,7 +41,12 @@ pub(crate) async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamesp
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.
-pub(crate) async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<SeenNamespace, Error> {
+pub(crate) async fn keep(
+    io: &Io,
+    space: &DeveloperSpace,
+    seen: &SeenNamespace,
+    wanted: &WantedMetadata,
+) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
     }
@@ -54,14 +59,20 @@ pub(crate) async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, 
 }
 
 /// Writes only the expiry to the namespace, if it differs.
-pub(crate) async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+pub(crate) async fn follow_expiry(
+    io: &Io,
+    name: &str,
+    seen: &SeenNamespace,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
         Some(end) => seen.metadata.has_annotation_value(names::ANNOTATION_EXPIRES_AT, end),
         None => !seen.metadata.has_annotation(names::ANNOTATION_EXPIRES_AT),
     };
     if !is_right {
-        let expiry = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_EXPIRES_AT): end}}});
+        let expiry =
+            json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_EXPIRES_AT): end}}});
         patch(io, name, expiry).await?;
     }
     Ok(())
@@ -72,7 +83,8 @@ pub(crate) fn is_marked_enforced(io: &Io, name: &str) -> bool {
     io.store.namespace(name).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
-/// Writes only the label of enforced isolation: from then on admission allows no other client to create a NetworkPolicy in the namespace.
+/// Writes only the label of enforced isolation: from then on admission allows no other client to create a NetworkPolicy
+/// in the namespace.
 pub(crate) async fn mark_enforced(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
     if is_marked_enforced(io, name) {
         return Ok(());

@@ -1,8 +1,8 @@
 //! The namespace of a space: every request of the controller that reads, creates, changes or deletes one is sent here.
 //!
-//! A write to an existing namespace has the UID of the decision as its precondition, so that it fails for another namespace of the same name. A
-//! DELETE also has the resourceVersion of the decision. A namespace with a protected name is never deleted. This module carries out decisions, and
-//! makes none about the space.
+//! A write to an existing namespace has the UID of the decision as its precondition, so that it fails for another
+//! namespace of the same name. A DELETE also has the resourceVersion of the decision. A namespace with a protected name
+//! is never deleted. This module carries out decisions, and makes none about the space.
 
 mod api;
 mod create;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::api::{Notice, time::ceil_second};
 
-/// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of that length, except in a class
-/// whose warnings are as long.
+/// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of
+/// that length, except in a class whose warnings are as long.
 fn withdrawal_beyond(inputs: &LifetimeInputs, ceiling: DateTime<Utc>) -> Option<Notice> {
     let announced = inputs.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
     let running = inputs.postponed.filter(|running| running.until - running.from >= MIN_WITHDRAWAL_NOTICE)?;
@@ -44,12 +44,16 @@ impl Ceiling {
         };
         let begins = ceiling - usual;
         // A notice of a shorter maxLifetime, which an administrator has raised since, did not announce this end.
-        let recorded = inputs.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
+        let recorded =
+            inputs.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
-        // A notice of withdrawn consent continues beyond a ceiling that a further change sets, unless the notice of the ceiling ends later.
-        if let Some(notice) = withdrawal_beyond(inputs, ceiling).filter(|notice| notice.until >= saturating_add(now, length)) {
+        // A notice of withdrawn consent continues beyond a ceiling that a further change sets, unless the notice of the
+        // ceiling ends later.
+        if let Some(notice) =
+            withdrawal_beyond(inputs, ceiling).filter(|notice| notice.until >= saturating_add(now, length))
+        {
             return Some(Self { begins, end: notice.until, notice: Some(notice), is_recorded: false });
         }
         // A class without warnings has no notice, unless a change brought the end nearer.

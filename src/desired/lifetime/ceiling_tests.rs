@@ -12,9 +12,11 @@ use super::{
 #[test]
 fn no_change_of_the_ttl_takes_a_space_beyond_max_lifetime() {
     for direction in [-1, 1] {
-        let mut inputs = LifetimeInputs { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(30)), ..inputs() };
-        let edit =
-            |inputs: &mut LifetimeInputs, now: DateTime<Utc>| inputs.end = End::Ttl(s(30 + direction * (now - at(1000)).num_seconds() / 6));
+        let mut inputs =
+            LifetimeInputs { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(30)), ..inputs() };
+        let edit = |inputs: &mut LifetimeInputs, now: DateTime<Utc>| {
+            inputs.end = End::Ttl(s(30 + direction * (now - at(1000)).num_seconds() / 6));
+        };
         let (ended, stage) = play(&mut inputs, at(1000), at(2000), edit);
         assert_eq!(stage, Stage::Due);
         assert!(ended <= at(1040), "{direction}: {ended}");
@@ -23,7 +25,12 @@ fn no_change_of_the_ttl_takes_a_space_beyond_max_lifetime() {
 
 #[test]
 fn beyond_max_lifetime_one_notice_runs_and_no_change_by_the_owner_restarts_it() {
-    let mut inputs = LifetimeInputs { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(500)), ..seen(Some(1040)) };
+    let mut inputs = LifetimeInputs {
+        max_lifetime: Some(s(40)),
+        warn_before: vec![s(15)],
+        end: End::Ttl(s(500)),
+        ..seen(Some(1040))
+    };
     let back = at(5000);
     let edit = |inputs: &mut LifetimeInputs, now: DateTime<Utc>| {
         inputs.end = End::Ttl(s(100 + (now - back).num_seconds()));
@@ -59,7 +66,11 @@ fn a_renewal_extends_an_end_only_before_max_lifetime() {
         let seen = outlook(&inputs, at(now));
         assert_eq!((seen.expires_at, seen.bound), (Some(at(end)), Some(bound)), "{inputs:?}");
         renew(&mut inputs, at(now));
-        assert_eq!(outlook(&inputs, at(now)).expires_at == Some(at(end)), bound == Bound::MaxLifetime, "renewed: {inputs:?}");
+        assert_eq!(
+            outlook(&inputs, at(now)).expires_at == Some(at(end)),
+            bound == Bound::MaxLifetime,
+            "renewed: {inputs:?}"
+        );
     }
 }
 
@@ -68,7 +79,10 @@ fn a_class_that_is_tightened_below_the_age_of_a_space_gives_one_notice() {
     let mut inputs = LifetimeInputs { max_lifetime: Some(s(40)), ..seen(Some(9000)) };
     inputs.end = End::Ttl(s(8000));
     let first = outlook(&inputs, at(5000));
-    assert_eq!((first.stage, first.expires_at, first.bound), (Stage::Warn(s(10)), Some(at(5010)), Some(Bound::MaxLifetime)));
+    assert_eq!(
+        (first.stage, first.expires_at, first.bound),
+        (Stage::Warn(s(10)), Some(at(5010)), Some(Bound::MaxLifetime))
+    );
     let unwarned = LifetimeInputs {
         warn_before: vec![],
         before: Some(FormerTerms { expires_at: Some(at(9000)), is_endless: false, warn_before: vec![], renewed: None }),

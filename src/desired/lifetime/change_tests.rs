@@ -15,12 +15,24 @@ fn an_earlier_end_starts_the_longer_notice_of_both_terms_and_at_least_five_minut
     let tightened = LifetimeInputs { end: End::Ttl(s(10)), ..seen(Some(1100)) };
     let changed = outlook(&tightened, at(1050));
     let put_off = notice(1010, 1050, 1350);
-    assert_eq!((changed.stage, changed.expires_at, changed.postponed), (Stage::Warn(s(300)), Some(at(1350)), Some(put_off)));
-    let long = FormerTerms { expires_at: Some(at(9000)), is_endless: false, warn_before: vec![s(900), s(4000)], renewed: None };
+    assert_eq!(
+        (changed.stage, changed.expires_at, changed.postponed),
+        (Stage::Warn(s(300)), Some(at(1350)), Some(put_off))
+    );
+    let long = FormerTerms {
+        expires_at: Some(at(9000)),
+        is_endless: false,
+        warn_before: vec![s(900), s(4000)],
+        renewed: None,
+    };
     let changed = outlook(&LifetimeInputs { before: Some(long), ..tightened.clone() }, at(1050));
     assert_eq!(changed.expires_at, Some(at(1950)), "the notice of the terms before");
     let unwarned = LifetimeInputs { warn_before: vec![], ..tightened };
-    assert_eq!(outlook(&unwarned, at(1050)).expires_at, Some(at(1350)), "also where the class has no warnings any more");
+    assert_eq!(
+        outlook(&unwarned, at(1050)).expires_at,
+        Some(at(1350)),
+        "also where the class has no warnings any more"
+    );
 }
 
 /// A notice begins at a whole second.
@@ -29,9 +41,10 @@ fn a_notice_begins_together_with_its_warning_at_any_time() {
     let shortened = LifetimeInputs { end: End::Ttl(s(10)), ..seen(Some(1100)) };
     let overdue = LifetimeInputs { max_lifetime: Some(s(40)), ..seen(Some(1040)) };
     let now = at(5000) + TimeDelta::milliseconds(400);
-    for (mut inputs, length, notices) in
-        [(shortened, 300, (Some(notice(1010, 5001, 5301)), None)), (overdue, 10, (None, Some(notice(1040, 5001, 5011))))]
-    {
+    for (mut inputs, length, notices) in [
+        (shortened, 300, (Some(notice(1010, 5001, 5301)), None)),
+        (overdue, 10, (None, Some(notice(1040, 5001, 5011)))),
+    ] {
         let first = outlook(&inputs, now);
         assert_eq!((first.stage, first.postponed, first.last_notice), (Stage::Warn(s(length)), notices.0, notices.1));
         carry(&mut inputs, &first, now);
@@ -45,8 +58,12 @@ fn a_notice_begins_together_with_its_warning_at_any_time() {
 #[test]
 fn every_threshold_within_a_notice_causes_a_warning() {
     let mut inputs = LifetimeInputs { end: End::Ttl(s(10)), ..seen(Some(1100)) };
-    for (now, stage) in [(1050, Stage::Warn(s(300))), (1319, Stage::Warned(s(300))), (1320, Stage::Warn(s(30))), (1340, Stage::Warn(s(10)))]
-    {
+    for (now, stage) in [
+        (1050, Stage::Warn(s(300))),
+        (1319, Stage::Warned(s(300))),
+        (1320, Stage::Warn(s(30))),
+        (1340, Stage::Warn(s(10))),
+    ] {
         let seen = outlook(&inputs, at(now));
         assert_eq!((seen.stage, seen.expires_at), (stage, Some(at(1350))), "at {now}");
         carry(&mut inputs, &seen, at(now));

@@ -40,7 +40,12 @@ pub(super) fn inputs() -> LifetimeInputs {
 /// The same inputs of a space that was reconciled before, with an expiry at `expires_at`.
 pub(super) fn seen(expires_at: Option<i64>) -> LifetimeInputs {
     LifetimeInputs {
-        before: Some(FormerTerms { expires_at: expires_at.map(at), is_endless: false, warn_before: vec![s(10), s(30)], renewed: None }),
+        before: Some(FormerTerms {
+            expires_at: expires_at.map(at),
+            is_endless: false,
+            warn_before: vec![s(10), s(30)],
+            renewed: None,
+        }),
         ..inputs()
     }
 }
@@ -60,8 +65,12 @@ pub(super) fn carry(inputs: &mut LifetimeInputs, seen: &Outlook, now: DateTime<U
         _ => inputs.last_warning.filter(|given| Some(given.expires_at) == seen.nominal),
     };
     (inputs.postponed, inputs.last_notice) = (seen.postponed, seen.last_notice);
-    inputs.before =
-        Some(FormerTerms { expires_at: seen.expires_at, is_endless: false, warn_before: inputs.warn_before.clone(), renewed: None });
+    inputs.before = Some(FormerTerms {
+        expires_at: seen.expires_at,
+        is_endless: false,
+        warn_before: inputs.warn_before.clone(),
+        renewed: None,
+    });
     inputs.is_renewed = false;
 }
 

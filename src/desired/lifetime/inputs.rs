@@ -1,7 +1,7 @@
 //! From a space and its class to the [`LifetimeInputs`], and to the refusal of times that the class does not allow.
 //!
-//! A refused spec is timed by the class in force and the times last accepted. A class that is missing or was never accepted is replaced by
-//! `status.terms`. For a space that has no terms yet, the expiry in its status holds.
+//! A refused spec is timed by the class in force and the times last accepted. A class that is missing or was never
+//! accepted is replaced by `status.terms`. For a space that has no terms yet, the expiry in its status holds.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -23,13 +23,15 @@ use crate::{
 /// Retention of an expired space by default.
 pub(crate) const DEFAULT_RETENTION: TimeDelta = TimeDelta::days(7);
 
-/// The longest time that a renewal may be ahead of the operator's clock and still count at once: clocks of laptops differ.
+/// The longest time that a renewal may be ahead of the operator's clock and still count at once: clocks of laptops
+/// differ.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// The warning threshold of a space whose class is missing and whose terms are unknown.
 pub(super) const UNKNOWN_NOTICE: TimeDelta = TimeDelta::hours(1);
 
-/// The rules that time a space: those of its class in force, or else its terms as last accepted. `None` if it has neither.
+/// The rules that time a space: those of its class in force, or else its terms as last accepted. `None` if it has
+/// neither.
 pub fn rules_of(space: &DeveloperSpace, class: Option<&SpaceClassSpec>) -> Option<LifetimeRules> {
     let terms = || space.status.as_ref().and_then(|status| status.terms.as_ref());
     class
@@ -37,8 +39,8 @@ pub fn rules_of(space: &DeveloperSpace, class: Option<&SpaceClassSpec>) -> Optio
         .or_else(|| terms().and_then(|terms| LifetimeRules::from_terms(terms).ok()))
 }
 
-/// The terms of a space whose class in force is `class`. The class's part is always the current one; the space's own part changes only
-/// while its spec `is_accepted`.
+/// The terms of a space whose class in force is `class`. The class's part is always the current one; the space's own
+/// part changes only while its spec `is_accepted`.
 pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) -> Terms {
     let none = Lifetime::default();
     let Lifetime { default_ttl, max_ttl, max_lifetime, allow_never, allow_protected, warn_before, retain_expired } =
@@ -50,7 +52,16 @@ pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) 
     } else {
         space.status.as_ref().and_then(|status| status.terms.clone()).unwrap_or_default()
     };
-    Terms { max_ttl, max_lifetime, allow_never, allow_protected, allow_retain: class.allow_retain, warn_before, retain_expired, ..own }
+    Terms {
+        max_ttl,
+        max_lifetime,
+        allow_never,
+        allow_protected,
+        allow_retain: class.allow_retain,
+        warn_before,
+        retain_expired,
+        ..own
+    }
 }
 
 /// The creation time; the epoch if the server set none, which it always does.
@@ -72,7 +83,12 @@ fn was_admitted(space: &DeveloperSpace) -> bool {
 }
 
 /// The inputs of `space` under `rules`. While its spec is not accepted, the times last accepted hold.
-pub fn lifetime_inputs(space: &DeveloperSpace, rules: Option<&LifetimeRules>, is_accepted: bool, now: DateTime<Utc>) -> LifetimeInputs {
+pub fn lifetime_inputs(
+    space: &DeveloperSpace,
+    rules: Option<&LifetimeRules>,
+    is_accepted: bool,
+    now: DateTime<Utc>,
+) -> LifetimeInputs {
     // An earlier version removes an expiry without its notices and its warning, which then announce nothing.
     let announced = space.status.as_ref().filter(|status| status.expires_at.is_some());
     let renewal = renewal(space, now);
@@ -110,9 +126,13 @@ pub fn lifetime_inputs(space: &DeveloperSpace, rules: Option<&LifetimeRules>, is
     inputs
 }
 
-/// The beginning and the end of a notice whose record was dropped together with the terms, as an earlier version of the CRD does at a write to the
-/// space. The expiry that was warned of stays.
-fn warned_expiry(status: &DeveloperSpaceStatus, inputs: &LifetimeInputs, now: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+/// The beginning and the end of a notice whose record was dropped together with the terms, as an earlier version of the
+/// CRD does at a write to the space. The expiry that was warned of stays.
+fn warned_expiry(
+    status: &DeveloperSpaceStatus,
+    inputs: &LifetimeInputs,
+    now: DateTime<Utc>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let until = status.expires_at.filter(|at| *at > now && status.terms.is_none())?;
     let warning = inputs.last_warning.filter(|given| given.expires_at == until)?;
     Some((warning.at, until))
@@ -122,7 +142,9 @@ fn warned_expiry(status: &DeveloperSpaceStatus, inputs: &LifetimeInputs, now: Da
 pub fn refusal(space: &DeveloperSpace, rules: &LifetimeRules, now: DateTime<Utc>) -> Option<SpecRefusal> {
     let future = space.spec.renewed_at.filter(|at| *at > now + CLOCK_SKEW).map(|at| {
         let at = time::rfc3339(at);
-        format!("spec.renewedAt {at} is in the future: it has no effect until then; set it to the current time to renew now")
+        format!(
+            "spec.renewedAt {at} is in the future: it has no effect until then; set it to the current time to renew now"
+        )
     });
     end(space, rules).1.or(future).map(|message| SpecRefusal::new(Reason::InvalidSpec, message))
 }
@@ -139,8 +161,12 @@ pub fn is_sealed(space: &DeveloperSpace) -> bool {
 
 fn end(space: &DeveloperSpace, rules: &LifetimeRules) -> (End, Option<String>) {
     if let Some(at) = space.spec.expires_at {
-        let problem = (at <= created(space))
-            .then(|| format!("spec.expiresAt {} was in the past when the space was created: set a time in the future", time::rfc3339(at)));
+        let problem = (at <= created(space)).then(|| {
+            format!(
+                "spec.expiresAt {} was in the past when the space was created: set a time in the future",
+                time::rfc3339(at)
+            )
+        });
         return (if problem.is_some() { rules.ceiling() } else { End::At(at) }, problem);
     }
     let Some(text) = &space.spec.ttl else {
@@ -207,7 +233,8 @@ fn accepted_end(space: &DeveloperSpace, rules: &LifetimeRules, anchor: DateTime<
     }
 }
 
-/// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that no renewal is lost.
+/// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that no renewal is
+/// lost.
 fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     let Some(status) = &space.status else { return End::Never };
     let Some(recorded) = status.expires_at else { return End::Never };
@@ -233,13 +260,21 @@ fn lacks_consent(space: &DeveloperSpace, rules: &LifetimeRules, end: End) -> boo
 fn before(space: &DeveloperSpace, is_accepted: bool, now: &LifetimeInputs) -> FormerTerms {
     let status = space.status.as_ref();
     let expires_at = status.and_then(|status| status.expires_at);
-    let Some(rules) = status.and_then(|status| status.terms.as_ref()).and_then(|terms| LifetimeRules::from_terms(terms).ok()) else {
+    let Some(rules) =
+        status.and_then(|status| status.terms.as_ref()).and_then(|terms| LifetimeRules::from_terms(terms).ok())
+    else {
         let is_endless = expires_at.is_none();
-        return FormerTerms { expires_at, is_endless, warn_before: now.warn_before.clone(), renewed: formula(now).map(|(at, _)| at) };
+        return FormerTerms {
+            expires_at,
+            is_endless,
+            warn_before: now.warn_before.clone(),
+            renewed: formula(now).map(|(at, _)| at),
+        };
     };
     let end = if is_accepted { end(space, &rules).0 } else { accepted_end(space, &rules, now.anchor) };
     let protected = is_protected(space, Some(&rules), is_accepted);
-    let then = LifetimeInputs { end, protected, max_ttl: rules.max_ttl, max_lifetime: rules.max_lifetime, ..now.clone() };
+    let then =
+        LifetimeInputs { end, protected, max_ttl: rules.max_ttl, max_lifetime: rules.max_lifetime, ..now.clone() };
     let is_endless = protected || end == End::Never;
     FormerTerms { expires_at, is_endless, warn_before: rules.warn_before, renewed: formula(&then).map(|(at, _)| at) }
 }

@@ -56,7 +56,11 @@ fn a_space_with_a_refused_ttl_ends_at_the_maximum_and_not_before() {
             assert_eq!(refusal(&space, &rules, now).map(|refusal| refusal.reason), Some(Reason::InvalidSpec), "{spec}");
         }
         let plain = space(&json!({}), &Value::Null);
-        assert_eq!(lifetime_inputs(&plain, Some(&rules), true, now).end, End::Ttl(week), "a space that names none has the default");
+        assert_eq!(
+            lifetime_inputs(&plain, Some(&rules), true, now).end,
+            End::Ttl(week),
+            "a space that names none has the default"
+        );
     }
 }
 
@@ -82,8 +86,16 @@ fn the_anchor_never_moves_back() {
 fn a_renewal_in_the_future_counts_when_its_time_has_nearly_come() {
     let space = space(&json!({"renewedAt": "2026-12-03T09:00:00Z"}), &Value::Null);
     let rules = LifetimeRules { max_ttl: Some(TimeDelta::days(30)), ..LifetimeRules::default() };
-    assert_eq!(lifetime_inputs(&space, Some(&rules), true, at("12-01T09:00:00")).renewal_counts_at, Some(at("12-03T08:59:00")));
-    assert!(refusal(&space, &rules, at("12-03T08:58:59")).unwrap().message.contains("2026-12-03T09:00:00Z is in the future"));
+    assert_eq!(
+        lifetime_inputs(&space, Some(&rules), true, at("12-01T09:00:00")).renewal_counts_at,
+        Some(at("12-03T08:59:00"))
+    );
+    assert!(
+        refusal(&space, &rules, at("12-03T08:58:59"))
+            .unwrap()
+            .message
+            .contains("2026-12-03T09:00:00Z is in the future")
+    );
     assert_eq!(refusal(&space, &rules, at("12-03T08:59:00")), None);
 }
 
@@ -94,7 +106,8 @@ fn admitted(terms: &Value) -> Value {
 
 #[test]
 fn while_the_class_is_missing_the_warnings_and_limits_of_the_terms_apply() {
-    let terms = json!({"ttl": "7d", "maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"], "retainExpired": "30d"});
+    let terms =
+        json!({"ttl": "7d", "maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"], "retainExpired": "30d"});
     let renewed = space(&json!({"renewedAt": "2026-11-30T09:00:00Z"}), &admitted(&terms));
     let rules = rules_of(&renewed, None);
     assert_eq!(ends(&renewed, None, false, "11-30T10:00:00"), Some(at("12-04T09:00:00")), "renewed, up to maxLifetime");
@@ -113,7 +126,11 @@ fn while_the_class_is_missing_the_consent_of_the_terms_applies() {
     };
     let endless = |allows: bool| space(&json!({"ttl": "never"}), &status(allows));
     assert_eq!(ends(&endless(true), None, false, "12-24T09:00:00"), None);
-    assert_eq!(ends(&endless(false), None, false, "12-24T09:00:00"), Some(at("12-31T09:00:00")), "consent is withdrawn: a week");
+    assert_eq!(
+        ends(&endless(false), None, false, "12-24T09:00:00"),
+        Some(at("12-31T09:00:00")),
+        "consent is withdrawn: a week"
+    );
 }
 
 #[test]
@@ -139,7 +156,8 @@ fn a_refused_spec_has_the_last_accepted_ttl_within_the_current_class() {
 #[test]
 fn protection_requires_the_consent_of_the_class() {
     let spec = json!({"protected": true});
-    let (allowing, refusing) = (class(&json!({"maxTTL": "7d", "allowProtected": true})), class(&json!({"maxTTL": "7d"})));
+    let (allowing, refusing) =
+        (class(&json!({"maxTTL": "7d", "allowProtected": true})), class(&json!({"maxTTL": "7d"})));
     let new = space(&spec, &Value::Null);
     assert_eq!(ends(&new, Some(&allowing), true, "11-24T09:00:00"), None);
     assert_eq!(ends(&new, Some(&refusing), false, "11-24T09:00:00"), Some(at("12-01T09:00:00")));
@@ -147,10 +165,18 @@ fn protection_requires_the_consent_of_the_class() {
     status["expiresAt"] = Value::Null;
     let protected = space(&spec, &status);
     assert_eq!(ends(&protected, None, false, "12-24T09:00:00"), None, "the class is missing");
-    assert_eq!(ends(&protected, Some(&refusing), false, "12-24T09:00:00"), Some(at("12-31T09:00:00")), "consent is withdrawn: a week");
+    assert_eq!(
+        ends(&protected, Some(&refusing), false, "12-24T09:00:00"),
+        Some(at("12-31T09:00:00")),
+        "consent is withdrawn: a week"
+    );
     status["terms"] = Value::Null;
     let upgraded = space(&spec, &status);
-    assert_eq!(ends(&upgraded, Some(&refusing), false, "12-24T09:00:00"), Some(at("12-31T09:00:00")), "consent was never given: a week");
+    assert_eq!(
+        ends(&upgraded, Some(&refusing), false, "12-24T09:00:00"),
+        Some(at("12-31T09:00:00")),
+        "consent was never given: a week"
+    );
 }
 
 #[test]

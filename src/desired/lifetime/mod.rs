@@ -1,4 +1,5 @@
-//! The lifetime of a space: [`inputs`] collects what it depends on, [`outlook`](mod@outlook) computes the expiry, the warnings and the ceiling from it.
+//! The lifetime of a space: [`inputs`] collects what it depends on, [`outlook`](mod@outlook) computes the expiry, the
+//! warnings and the ceiling from it.
 
 mod arithmetic;
 mod ceiling;

@@ -21,7 +21,8 @@ fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
 pub(super) fn notice_of_change(inputs: &LifetimeInputs, end: DateTime<Utc>) -> Option<TimeDelta> {
     let before = inputs.before.as_ref()?;
-    // The end that a renewal gives under the former terms is the owner's own choice. Class and consent may have changed since the last reconcile.
+    // The end that a renewal gives under the former terms is the owner's own choice. Class and consent may have changed
+    // since the last reconcile.
     let in_force = if inputs.is_renewed { before.renewed } else { before.expires_at };
     let was_endless = before.expires_at.is_none() && in_force.is_none();
     if inputs.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
@@ -31,7 +32,8 @@ pub(super) fn notice_of_change(inputs: &LifetimeInputs, end: DateTime<Utc>) -> O
     is_nearer.then(|| shortest(&before.warn_before).max(shortest(&inputs.warn_before)).max(MIN_NOTICE))
 }
 
-/// The expiry to which a late warning moved another end than `end`, as a notice that begins at `from` and leaves time for every warning.
+/// The expiry to which a late warning moved another end than `end`, as a notice that begins at `from` and leaves time
+/// for every warning.
 fn moved(inputs: &LifetimeInputs, end: DateTime<Utc>, from: DateTime<Utc>) -> Option<Notice> {
     let given = inputs.last_warning.filter(|given| given.expires_at != end)?;
     let until = inputs.before.as_ref()?.expires_at.filter(|at| *at > given.expires_at)?;
@@ -45,8 +47,8 @@ fn announced_by_the_ceiling(inputs: &LifetimeInputs) -> Option<Notice> {
     inputs.last_notice.filter(|notice| notice.until > notice.of && announced >= notice.until)
 }
 
-/// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
-/// change of the spec or the class shortens it.
+/// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays
+/// the same, and no further change of the spec or the class shortens it.
 pub(super) fn postponed(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
     // A renewal and a change of the class can give the end that the notice postpones.
     if let Some(running) = inputs.postponed.filter(|running| running.of == end && !inputs.is_renewed) {
@@ -56,8 +58,10 @@ pub(super) fn postponed(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTi
     // The end is the same as before, and a late warning may have moved the expiry: `Warnings` keeps it.
     let is_same = !inputs.is_renewed && inputs.last_warning.is_some_and(|given| given.expires_at == end);
     let Some(notice) = notice_of_change(inputs, end).filter(|_| !is_same) else {
-        // A renewal counts from its own time. It does not bring an end nearer that a notice or a late warning announced.
-        let running = inputs.postponed.into_iter().chain(announced_by_the_ceiling(inputs)).chain(moved(inputs, end, from));
+        // A renewal counts from its own time. It does not bring an end nearer that a notice or a late warning
+        // announced.
+        let running =
+            inputs.postponed.into_iter().chain(announced_by_the_ceiling(inputs)).chain(moved(inputs, end, from));
         let announced = running.into_iter().find(|notice| end < notice.until);
         return announced.filter(|_| inputs.is_renewed).map(|notice| Notice { of: end, ..notice });
     };

@@ -1,7 +1,8 @@
 //! The life of one space in time: its end, the warning that is due, and the time of the next reconcile.
 //!
-//! `expiresAt = min(end, anchor + maxTTL, created + maxLifetime)`. No space is deleted unwarned: an end that a change brings nearer than the
-//! notice is postponed, and a late warning moves the expiry. Beyond `created + maxLifetime` one notice runs, once.
+//! `expiresAt = min(end, anchor + maxTTL, created + maxLifetime)`. No space is deleted unwarned: an end that a change
+//! brings nearer than the notice is postponed, and a late warning moves the expiry. Beyond `created + maxLifetime` one
+//! notice runs, once.
 //!
 //! Owns the arithmetic only; [`super::inputs`] reads the times that a space and its class ask for.
 
@@ -25,7 +26,8 @@ pub struct Outlook {
     pub nominal: Option<DateTime<Utc>>,
     /// The expiry in force: the nominal one, moved if the last warning was late.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The term that sets the expiry in force. From `created + maxLifetime` on, it is `maxLifetime`: no renewal extends such an end.
+    /// The term that sets the expiry in force. From `created + maxLifetime` on, it is `maxLifetime`: no renewal extends
+    /// such an end.
     pub bound: Option<Bound>,
     /// The stage of the space.
     pub stage: Stage,
@@ -38,9 +40,10 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// The outlook of a space that is due, and that the current spec of its class, with the inputs `unvalidated`, ends later: that spec was not
-    /// validated yet, and holds the seal back until its own end. `None` if the space is not due, or if that end is no later. Only the ends are
-    /// compared, because the warnings follow the spec that was accepted last.
+    /// The outlook of a space that is due, and that the current spec of its class, with the inputs `unvalidated`, ends
+    /// later: that spec was not validated yet, and holds the seal back until its own end. `None` if the space is not
+    /// due, or if that end is no later. Only the ends are compared, because the warnings follow the spec that was
+    /// accepted last.
     pub fn held(&self, unvalidated: &LifetimeInputs, now: DateTime<Utc>) -> Option<Self> {
         let end = formula(unvalidated).map(|(at, _)| at);
         let is_later = end.is_none_or(|end| end > self.expires_at.map_or(now, |due| due.max(now)));
@@ -85,9 +88,19 @@ pub fn outlook(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Outlook {
     };
     let edges = notice.iter().flat_map(|notice| notice.edges.iter().map(|edge| edge.at));
     let notice_begins = ceiling.as_ref().map(|ceiling| ceiling.begins);
-    let wake = edges.chain([seal_at, expires_at]).chain(notice_begins).chain(renewal_counts_at).filter(|at| *at > now).min();
+    let wake =
+        edges.chain([seal_at, expires_at]).chain(notice_begins).chain(renewal_counts_at).filter(|at| *at > now).min();
     let last_notice = ceiling.and_then(|ceiling| ceiling.notice);
     // Another term can give the same end, and a notice or a late warning can move an earlier end there.
     let bound = if longest_life(inputs).is_some_and(|last| expires_at >= last) { Bound::MaxLifetime } else { bound };
-    Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), bound: Some(bound), stage, postponed, last_notice, wake }
+    Outlook {
+        anchor,
+        nominal: Some(nominal),
+        expires_at: Some(expires_at),
+        bound: Some(bound),
+        stage,
+        postponed,
+        last_notice,
+        wake,
+    }
 }

@@ -14,7 +14,11 @@ fn warnings_and_seal_come_in_order() {
     let mut inputs = inputs();
     for (now, stage, wake) in [(1000, Stage::Calm, 1070), (1069, Stage::Calm, 1070), (1070, Stage::Warn(s(30)), 1090)] {
         let outlook = outlook(&inputs, at(now));
-        assert_eq!((outlook.stage, outlook.wake, outlook.expires_at), (stage, Some(at(wake)), Some(at(1100))), "at {now}");
+        assert_eq!(
+            (outlook.stage, outlook.wake, outlook.expires_at),
+            (stage, Some(at(wake)), Some(at(1100))),
+            "at {now}"
+        );
     }
     inputs.last_warning = Some(warned(30, 1070, 1100));
     assert_eq!(outlook(&inputs, at(1080)).stage, Stage::Warned(s(30)));

@@ -46,7 +46,11 @@ fn under_a_week(inputs: LifetimeInputs, until: i64) -> LifetimeInputs {
         Some((of, _)) if of < at(until) => LifetimeInputs {
             postponed: Some(Notice { of, from: at(until - week), until: at(until) }),
             last_warning: Some(warned(week, until - week, until)),
-            before: Some(FormerTerms { warn_before: inputs.warn_before.clone(), expires_at: Some(at(until)), ..FormerTerms::default() }),
+            before: Some(FormerTerms {
+                warn_before: inputs.warn_before.clone(),
+                expires_at: Some(at(until)),
+                ..FormerTerms::default()
+            }),
             ..inputs
         },
         _ => inputs,
@@ -111,8 +115,8 @@ proptest! {
         }
     }
 
-    /// No sequence of changes by an owner takes a space beyond one notice after `created + maxLifetime`: no ttl, no renewal and no
-    /// `expiresAt`.
+    /// No sequence of changes by an owner takes a space beyond one notice after `created + maxLifetime`: no ttl, no
+    /// renewal and no `expiresAt`.
     #[test]
     fn no_change_by_the_owner_prolongs_a_space_beyond_one_notice_after_max_lifetime(
         inputs in any_inputs(),

@@ -60,7 +60,11 @@ impl Life {
         let outlook = outlook(&lifetime_inputs(space, Some(&rules), is_accepted, now), now);
         let finding = StatusInputs {
             space,
-            in_force: InForceStatus { class_name: Some("greenhouse".into()), owner: None, terms: Some(terms(space, class, is_accepted)) },
+            in_force: InForceStatus {
+                class_name: Some("greenhouse".into()),
+                owner: None,
+                terms: Some(terms(space, class, is_accepted)),
+            },
             namespace: Some(NamespaceRef { name: "orchid-lab".into(), uid: "ns-1".into() }),
             outlook: &outlook,
             sealed: outlook.stage == Stage::Due,
@@ -94,8 +98,10 @@ fn is(stage: &str, end: &str) -> (String, String) {
 
 #[test]
 fn a_move_to_another_class_and_back_causes_another_warning() {
-    let (short, long) =
-        (class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]})), class(&json!({"defaultTTL": "30d", "warnBefore": ["1h"]})));
+    let (short, long) = (
+        class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]})),
+        class(&json!({"defaultTTL": "30d", "warnBefore": ["1h"]})),
+    );
     let mut life = Life::new(&json!({}));
     life.look(&short, "11-24T09:00:00");
     assert_eq!(stage_and_end(&life.look(&short, "12-01T08:00:00")), is("warn 1h", "12-01T09:00:00"));
@@ -119,7 +125,8 @@ fn attempts() -> [Value; 5] {
 
 #[test]
 fn a_protection_that_is_removed_beyond_max_lifetime_starts_one_notice_of_the_shortest_warning() {
-    let class = class(&json!({"defaultTTL": "7d", "maxLifetime": "10d", "allowProtected": true, "warnBefore": ["1d", "2m"]}));
+    let class =
+        class(&json!({"defaultTTL": "7d", "maxLifetime": "10d", "allowProtected": true, "warnBefore": ["1d", "2m"]}));
     let mut life = Life::new(&json!({"protected": true}));
     assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")).1, "never");
     life.edit(&json!({"protected": false}));
@@ -128,7 +135,11 @@ fn a_protection_that_is_removed_beyond_max_lifetime_starts_one_notice_of_the_sho
     for (second, edit) in attempts().iter().enumerate() {
         life.edit(edit);
         let seen = life.look(&class, &format!("12-20T09:01:{:02}", 10 * second));
-        assert_eq!((stage_and_end(&seen), seen.last_notice), (is("warned 2m", "12-20T09:02:00"), Some(notice)), "{edit}");
+        assert_eq!(
+            (stage_and_end(&seen), seen.last_notice),
+            (is("warned 2m", "12-20T09:02:00"), Some(notice)),
+            "{edit}"
+        );
     }
     assert_eq!(stage_and_end(&life.look(&class, "12-20T09:02:00")), is("due", "12-20T09:02:00"));
 }
@@ -141,8 +152,14 @@ fn beyond_max_lifetime_a_move_to_another_class_and_back_starts_no_second_notice(
     life.look(&one, "11-24T09:00:00");
     life.edit(&json!({"renewedAt": "2026-11-30T09:00:00Z"}));
     life.look(&one, "11-30T09:00:00");
-    assert_eq!(stage_and_end(&life.look(&one, "12-20T09:00:00")), is("warn 1h", "12-20T10:00:00"), "the operator was away");
-    for (class, now) in [(&other, "12-20T09:30:00"), (&one, "12-20T09:45:00"), (&other, "12-20T09:55:00"), (&one, "12-20T09:59:59")] {
+    assert_eq!(
+        stage_and_end(&life.look(&one, "12-20T09:00:00")),
+        is("warn 1h", "12-20T10:00:00"),
+        "the operator was away"
+    );
+    for (class, now) in
+        [(&other, "12-20T09:30:00"), (&one, "12-20T09:45:00"), (&other, "12-20T09:55:00"), (&one, "12-20T09:59:59")]
+    {
         assert_eq!(stage_and_end(&life.look(class, now)), is("warned 1h", "12-20T10:00:00"), "at {now}");
     }
     assert_eq!(stage_and_end(&life.look(&one, "12-20T10:00:00")), is("due", "12-20T10:00:00"));
@@ -155,9 +172,10 @@ fn a_max_lifetime_that_is_set_later_keeps_the_week_of_a_withdrawal() {
     let endless = json!({"defaultTTL": "never", "allowNever": true});
     let refusing = class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]}));
     let bounded = class(&json!({"defaultTTL": "7d", "maxLifetime": "9d", "warnBefore": ["1h"]}));
-    for (spec, consenting, edit) in
-        [(json!({"protected": true}), protecting, json!({"protected": false})), (json!({}), endless, json!({"displayName": "Orchids"}))]
-    {
+    for (spec, consenting, edit) in [
+        (json!({"protected": true}), protecting, json!({"protected": false})),
+        (json!({}), endless, json!({"displayName": "Orchids"})),
+    ] {
         let mut life = Life::new(&spec);
         assert_eq!(stage_and_end(&life.look(&class(&consenting), "11-24T09:00:00")).1, "never", "{spec}");
         assert_eq!(stage_and_end(&life.look(&refusing, "12-07T09:00:00")), is("warn 7d", "12-14T09:00:00"), "{spec}");
@@ -182,12 +200,24 @@ fn a_renewal_to_the_same_date_keeps_the_end_that_a_late_warning_moved() {
     for (renewed_at, now) in [("2026-12-01T08:50:00Z", "12-01T08:50:00"), ("2026-12-01T08:00:00Z", "12-01T09:10:00")] {
         let mut life = Life::new(&json!({"expiresAt": "2026-12-01T09:00:00Z"}));
         assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")), is("calm", "12-01T09:00:00"));
-        assert_eq!(stage_and_end(&life.look(&class, "12-01T08:20:00")), is("warn 1h", "12-01T09:20:00"), "20 minutes late");
+        assert_eq!(
+            stage_and_end(&life.look(&class, "12-01T08:20:00")),
+            is("warn 1h", "12-01T09:20:00"),
+            "20 minutes late"
+        );
         life.edit(&json!({"renewedAt": renewed_at}));
         for now in [now, "12-01T09:19:59"] {
-            assert_eq!(stage_and_end(&life.look(&class, now)), is("warned 1h", "12-01T09:20:00"), "renewed at {renewed_at}, at {now}");
+            assert_eq!(
+                stage_and_end(&life.look(&class, now)),
+                is("warned 1h", "12-01T09:20:00"),
+                "renewed at {renewed_at}, at {now}"
+            );
         }
-        assert_eq!(stage_and_end(&life.look(&class, "12-01T09:20:00")), is("due", "12-01T09:20:00"), "renewed at {renewed_at}");
+        assert_eq!(
+            stage_and_end(&life.look(&class, "12-01T09:20:00")),
+            is("due", "12-01T09:20:00"),
+            "renewed at {renewed_at}"
+        );
     }
 }
 
@@ -204,7 +234,8 @@ fn an_end_that_max_lifetime_shortens_causes_a_warning_at_once() {
     assert_eq!(stage_and_end(&life.look(&bounded, "12-01T12:15:00")), is("due", "12-01T12:15:00"));
 }
 
-/// The ttl is shorter than every warning, and the operator was away when the last warning of a withdrawn consent was due.
+/// The ttl is shorter than every warning, and the operator was away when the last warning of a withdrawn consent was
+/// due.
 #[test]
 fn a_renewal_of_a_short_ttl_keeps_the_end_that_a_late_warning_moved() {
     let protecting = class(&json!({"allowProtected": true, "warnBefore": ["2d", "12h", "1h"]}));
@@ -217,7 +248,8 @@ fn a_renewal_of_a_short_ttl_keeps_the_end_that_a_late_warning_moved() {
     assert_eq!(stage_and_end(&life.look(&refusing, "12-09T09:40:00")).1, "2026-12-09T10:30:00Z");
 }
 
-/// The owner corrects the spec and renews in one edit, while the week of a withdrawn consent runs beyond the longest life.
+/// The owner corrects the spec and renews in one edit, while the week of a withdrawn consent runs beyond the longest
+/// life.
 #[test]
 fn a_correction_with_a_renewal_keeps_the_week_of_a_withdrawal() {
     let endless = class(&json!({"defaultTTL": "never", "allowNever": true, "warnBefore": ["1h"]}));
@@ -279,7 +311,11 @@ fn a_renewal_in_the_future_does_not_replace_the_last_one() {
         life.edit(&json!({"renewedAt": renewed_at}));
         let seen = stage_and_end(&life.look(&class, now));
         let (last, renewals) = (life.status().last_renewed_at, life.status().renewals);
-        assert_eq!((seen, last, renewals), (is("calm", "12-06T09:00:00"), Some(at("11-29T09:00:00")), Some(1)), "{renewed_at}");
+        assert_eq!(
+            (seen, last, renewals),
+            (is("calm", "12-06T09:00:00"), Some(at("11-29T09:00:00")), Some(1)),
+            "{renewed_at}"
+        );
     }
 }
 
@@ -291,7 +327,12 @@ fn a_warning_contains_the_field_that_sets_the_end_and_the_remedy() {
     let renew = "to renew, set spec.renewedAt to the current time";
     for (spec, lifetime, end, remedy) in [
         (json!({}), json!({}), "12-01T09:00:00", renew),
-        (until("11-28T09:00:00"), json!({}), "11-28T09:00:00", "spec.expiresAt sets this expiry: set a later time to keep the namespace"),
+        (
+            until("11-28T09:00:00"),
+            json!({}),
+            "11-28T09:00:00",
+            "spec.expiresAt sets this expiry: set a later time to keep the namespace",
+        ),
         (until("12-28T09:00:00"), json!({"maxTTL": "8d"}), "12-02T09:00:00", renew),
         (json!({}), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),
         (json!({}), json!({"maxLifetime": "7d"}), "12-01T09:00:00", longest),
@@ -305,9 +346,14 @@ fn a_warning_contains_the_field_that_sets_the_end_and_the_remedy() {
         life.look(&class, "11-24T09:00:00");
         let an_hour_before = at(end) - parse_duration("1h").unwrap();
         life.look(&class, rfc3339(an_hour_before).trim_start_matches("2026-").trim_end_matches('Z'));
-        let message = format!("namespace orchid-lab and everything in it is deleted at 2026-{end}Z (warned 1h before); {remedy}");
+        let message =
+            format!("namespace orchid-lab and everything in it is deleted at 2026-{end}Z (warned 1h before); {remedy}");
         let condition = conditions::find(&life.status().conditions, types::EXPIRING).unwrap();
-        assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", message.as_str()), "{spec} in {lifetime}");
+        assert_eq!(
+            (condition.status.as_str(), condition.message.as_str()),
+            ("True", message.as_str()),
+            "{spec} in {lifetime}"
+        );
         let expected = Note { warning: true, reason: "Expiring".into(), message, in_namespace: true };
         assert_eq!(life.notes, [expected], "{spec} in {lifetime}");
     }

@@ -34,8 +34,15 @@ impl LifetimeRules {
     pub fn from_class(class: &SpaceClassSpec) -> Result<Self, String> {
         let none = Lifetime::default();
         let lifetime = class.lifetime.as_ref().unwrap_or(&none);
-        let Lifetime { default_ttl, max_ttl, max_lifetime, allow_never, allow_protected, warn_before, retain_expired } = lifetime;
-        Self { allow_never: *allow_never, allow_protected: *allow_protected, allow_retain: class.allow_retain, ..Self::default() }.read(
+        let Lifetime { default_ttl, max_ttl, max_lifetime, allow_never, allow_protected, warn_before, retain_expired } =
+            lifetime;
+        Self {
+            allow_never: *allow_never,
+            allow_protected: *allow_protected,
+            allow_retain: class.allow_retain,
+            ..Self::default()
+        }
+        .read(
             "lifetime",
             (default_ttl.as_ref(), max_ttl.as_ref(), max_lifetime.as_ref()),
             warn_before,
@@ -47,7 +54,13 @@ impl LifetimeRules {
     pub(crate) fn from_terms(terms: &Terms) -> Result<Self, String> {
         let Terms { ttl, expires_at: _, protected: _, max_ttl, max_lifetime, .. } = terms;
         let Terms { allow_never, allow_protected, allow_retain, warn_before, retain_expired, .. } = terms;
-        Self { allow_never: *allow_never, allow_protected: *allow_protected, allow_retain: *allow_retain, ..Self::default() }.read(
+        Self {
+            allow_never: *allow_never,
+            allow_protected: *allow_protected,
+            allow_retain: *allow_retain,
+            ..Self::default()
+        }
+        .read(
             "status.terms",
             (ttl.as_ref(), max_ttl.as_ref(), max_lifetime.as_ref()),
             warn_before,
@@ -78,8 +91,8 @@ impl LifetimeRules {
         })
     }
 
-    /// The end of a space that asks for one that is not allowed: the latest that the class allows, so that a mistake ends no space early.
-    /// `maxLifetime` holds too.
+    /// The end of a space that asks for one that is not allowed: the latest that the class allows, so that a mistake
+    /// ends no space early. `maxLifetime` holds too.
     pub(super) fn ceiling(&self) -> End {
         self.max_ttl.map_or(End::Never, End::Ttl)
     }

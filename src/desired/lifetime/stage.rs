@@ -2,10 +2,12 @@
 
 use chrono::TimeDelta;
 
-/// A warning written this soon after its threshold counts as given at the threshold, so that write latency moves nothing.
+/// A warning written this soon after its threshold counts as given at the threshold, so that write latency moves
+/// nothing.
 pub const WARNING_TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
-/// The longest time before its end at which a space may be sealed, so that its DELETE is sent at the end and not after one more write.
+/// The longest time before its end at which a space may be sealed, so that its DELETE is sent at the end and not after
+/// one more write.
 pub const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(200);
 
 /// The stage of a space in its life.

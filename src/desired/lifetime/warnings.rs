@@ -50,11 +50,14 @@ impl Warnings {
         // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
         let anchor = if inputs.anchor < nominal { inputs.anchor.min(now) } else { inputs.created };
         let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
-        // A notice that began at its end has no time for a warning, whose threshold would be no duration: `0s` cannot be read back.
-        let running = notices.find(|running| running.until == nominal && running.until != running.of && running.until > running.from);
+        // A notice that began at its end has no time for a warning, whose threshold would be no duration: `0s` cannot
+        // be read back.
+        let running = notices
+            .find(|running| running.until == nominal && running.until != running.of && running.until > running.from);
         let from = running.map_or(anchor, |running| running.from);
         let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
-        // A notice begins at a whole second, and its warning is given with it: the next sweep of `gc` may come only after its end.
+        // A notice begins at a whole second, and its warning is given with it: the next sweep of `gc` may come only
+        // after its end.
         let reached = running.map(|running| running.from).filter(|from| *from == ceil_second(now)).unwrap_or(now);
         let given = inputs.last_warning.filter(|given| given.expires_at == nominal);
         // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.

@@ -1,4 +1,5 @@
-//! The arguments of a command that issues a credential: the authentication method, the validity, and the kubeconfig to write.
+//! The arguments of a command that issues a credential: the authentication method, the validity, and the kubeconfig to
+//! write.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,9 @@ pub(crate) use self::tests::issue_args;
 /// The credential, and the kubeconfig that contains it.
 #[derive(Clone, Debug, Args)]
 pub struct IssueArgs {
-    /// The authentication method: a certificate, a login at the identity provider, or a token of a ServiceAccount in the space (for CI)
-    /// [default: oidc if the class configures it, otherwise cert, or, for the owner only, token if the class allows neither]
+    /// The authentication method: a certificate, a login at the identity provider, or a token of a ServiceAccount in
+    /// the space (for CI) [default: oidc if the class configures it, otherwise cert, or, for the owner only, token if
+    /// the class allows neither]
     #[arg(long, value_enum, value_name = "WAY")]
     pub auth: Option<Auth>,
 
@@ -28,13 +30,13 @@ pub struct IssueArgs {
     #[arg(long)]
     pub merge: bool,
 
-    /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the class [default: the
-    /// maximum]
+    /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the
+    /// class [default: the maximum]
     #[arg(long, value_name = "DURATION")]
     pub duration: Option<Period>,
 
-    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig;
-    /// required for the owner if the class has no role with the ClusterRole of the owner]
+    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user
+    /// of the kubeconfig; required for the owner if the class has no role with the ClusterRole of the owner]
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 

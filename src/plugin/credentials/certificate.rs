@@ -28,11 +28,16 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
         timeout: request.args.timeout.0,
     };
     progress.step(&format!("requesting a certificate for {user}"));
-    let issued = certificate::request_certificate(&cluster.client, &wanted, |step| progress.step(&step)).await.map_err(with_api_message)?;
+    let issued = certificate::request_certificate(&cluster.client, &wanted, |step| progress.step(&step))
+        .await
+        .map_err(with_api_message)?;
     let certificate::IssuedCertificate { certificate, key, serial, not_after } = issued;
     let note = format!("a certificate was issued for {user}: serial {serial}, valid until {}", rfc3339(not_after));
     if let Err(error) = certificate_event::record_certificate(cluster, space, &note).await {
-        progress.print(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", error_message(&error)));
+        progress.print(&format!(
+            "warning: {note}; this could not be recorded in an Event ({}), so keep this line",
+            error_message(&error)
+        ));
     }
     Ok(IssuedCredential { credential: Credential::Certificate { certificate, key }, expires_at: Some(not_after) })
 }

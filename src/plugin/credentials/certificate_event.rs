@@ -12,7 +12,11 @@ use crate::{
 };
 
 /// Creates an Event about the space that records a certificate.
-pub(super) async fn record_certificate(cluster: &Cluster, space: &DeveloperSpace, note: &str) -> Result<(), kube::Error> {
+pub(super) async fn record_certificate(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    note: &str,
+) -> Result<(), kube::Error> {
     let at = cluster.now();
     let event = Event {
         metadata: ObjectMeta { generate_name: Some("dspace-certificate-".to_owned()), ..ObjectMeta::default() },
@@ -26,5 +30,8 @@ pub(super) async fn record_certificate(cluster: &Cluster, space: &DeveloperSpace
         type_: Some("Normal".to_owned()),
         ..Event::default()
     };
-    Api::<Event>::namespaced(cluster.client.clone(), CLUSTER_EVENT_NAMESPACE).create(&PostParams::default(), &event).await.map(drop)
+    Api::<Event>::namespaced(cluster.client.clone(), CLUSTER_EVENT_NAMESPACE)
+        .create(&PostParams::default(), &event)
+        .await
+        .map(drop)
 }

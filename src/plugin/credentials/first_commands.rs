@@ -23,9 +23,13 @@ mod tests {
     #[test]
     fn the_first_commands_are_commands_that_the_user_can_run() {
         let file = Path::new("/home/omar/my config");
-        let expected = "export KUBECONFIG='/home/omar/my config'\nkubectl create deployment hello --image=nginx\nkubectl get pods";
+        let expected =
+            "export KUBECONFIG='/home/omar/my config'\nkubectl create deployment hello --image=nginx\nkubectl get pods";
         assert_eq!(first_commands(file, AccessMethod::Certificate, true), expected);
-        assert_eq!(first_commands(file, AccessMethod::Token, false), "export KUBECONFIG='/home/omar/my config'\nkubectl get pods");
+        assert_eq!(
+            first_commands(file, AccessMethod::Token, false),
+            "export KUBECONFIG='/home/omar/my config'\nkubectl get pods"
+        );
         let login = "kubectl get pods      # opens a browser to log in";
         assert!(first_commands(file, AccessMethod::Oidc, false).ends_with(login));
     }

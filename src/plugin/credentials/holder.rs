@@ -54,8 +54,9 @@ impl Holder {
         Self { subject, roles, by_name }
     }
 
-    /// Returns an error if a certificate would give no access to `space`. It contains the name of a user, and the approver accepts only a user that
-    /// the space names, even if the class lists a group of the user in `organizations`.
+    /// Returns an error if a certificate would give no access to `space`. It contains the name of a user, and the
+    /// approver accepts only a user that the space names, even if the class lists a group of the user in
+    /// `organizations`.
     pub(crate) fn can_use_a_certificate(&self, space: &str) -> anyhow::Result<()> {
         let subject = &self.subject;
         ensure!(
@@ -83,7 +84,11 @@ impl Holder {
         let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
         match roles.as_slice() {
             [only] => Ok(Some(*only)),
-            _ => bail!("{} has several roles in the space ({}): choose one of them with --role", self.subject, roles.join(", ")),
+            _ => bail!(
+                "{} has several roles in the space ({}): choose one of them with --role",
+                self.subject,
+                roles.join(", ")
+            ),
         }
     }
 }
@@ -111,7 +116,10 @@ mod tests {
 
     fn caller(name: &str, groups: &[&str]) -> anyhow::Result<Holder> {
         let groups = groups.iter().map(|&group| group.to_owned()).collect();
-        Holder::caller(&space(), &UserInfo { username: Some(name.to_owned()), groups: Some(groups), ..UserInfo::default() })
+        Holder::caller(
+            &space(),
+            &UserInfo { username: Some(name.to_owned()), groups: Some(groups), ..UserInfo::default() },
+        )
     }
 
     #[test]
@@ -121,8 +129,16 @@ mod tests {
         for (name, groups, expected) in [
             ("petra@example.com", &["gardeners", "physics"][..], Holder { by_name: false, ..Holder::owner(petra()) }),
             ("petra@example.com", &["physics"], Holder { subject: petra(), roles: member(&["edit"]), by_name: false }),
-            ("petra@example.com", &["physics", "zoology"], Holder { subject: petra(), roles: member(&["edit", "view"]), by_name: false }),
-            ("omar@example.com", &[], Holder { subject: user("omar@example.com"), roles: member(&["view"]), by_name: true }),
+            (
+                "petra@example.com",
+                &["physics", "zoology"],
+                Holder { subject: petra(), roles: member(&["edit", "view"]), by_name: false },
+            ),
+            (
+                "omar@example.com",
+                &[],
+                Holder { subject: user("omar@example.com"), roles: member(&["view"]), by_name: true },
+            ),
         ] {
             assert_eq!(caller(name, groups).unwrap(), expected, "{name} {groups:?}");
         }
@@ -145,7 +161,9 @@ mod tests {
         for group in ["gardeners", "physics"] {
             assert_eq!(refusal(caller("petra@example.com", &[group]).unwrap()).as_deref(), Some(expected), "{group}");
         }
-        let group = Holder::named(&space(), &Subject { kind: SubjectKind::Group, name: "physics".to_owned(), namespace: None }).unwrap();
+        let group =
+            Holder::named(&space(), &Subject { kind: SubjectKind::Group, name: "physics".to_owned(), namespace: None })
+                .unwrap();
         let expected = "a certificate can be issued only for a user, and Group:physics is not a user: use --auth oidc or --auth token";
         assert_eq!(refusal(group).as_deref(), Some(expected));
     }
@@ -157,7 +175,8 @@ mod tests {
         let owner = Holder::owner(user("nadia@example.com"));
         assert_eq!((owner.is_owner(), owner.role().unwrap()), (true, None));
         let both = caller("petra@example.com", &["physics", "zoology"]).unwrap();
-        let expected = "User:petra@example.com has several roles in the space (edit, view): choose one of them with --role";
+        let expected =
+            "User:petra@example.com has several roles in the space (edit, view): choose one of them with --role";
         assert_eq!(both.role().unwrap_err().to_string(), expected);
         assert!(Holder::named(&space(), &user("ines@example.com")).is_err());
     }

@@ -29,11 +29,16 @@ pub(super) struct IssuedCredential {
 }
 
 impl Issuance<'_> {
-    /// The lifetime of the credential: at most `max_duration`, the maximum of the class, and the remaining lifetime of the space.
+    /// The lifetime of the credential: at most `max_duration`, the maximum of the class, and the remaining lifetime of
+    /// the space.
     pub(super) fn lifetime(&self, max_duration: Option<&str>) -> anyhow::Result<TimeDelta> {
         let Self { cluster, space, request } = *self;
-        let bounds =
-            CredentialBounds { space: request.space, expires_at: spaces::expires_at(space), class: request.class_name(), max_duration };
+        let bounds = CredentialBounds {
+            space: request.space,
+            expires_at: spaces::expires_at(space),
+            class: request.class_name(),
+            max_duration,
+        };
         // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
         let timeout = TimeDelta::from_std(request.args.timeout.0).unwrap_or(TimeDelta::zero());
         let sooner = CredentialBounds { expires_at: bounds.expires_at.map(|at| at - timeout), ..bounds };

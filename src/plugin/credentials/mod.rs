@@ -1,5 +1,5 @@
-//! Gives a subject access to a space that is ready: issues a credential, composes a kubeconfig, and checks it with real requests before the
-//! kubeconfig is written.
+//! Gives a subject access to a space that is ready: issues a credential, composes a kubeconfig, and checks it with real
+//! requests before the kubeconfig is written.
 
 pub(crate) mod args;
 mod certificate;
@@ -17,8 +17,8 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 
 use self::{
-    args::IssueArgs, first_commands::first_commands, holder::Holder, issuance::Issuance, request::CredentialRequest, validate::validate,
-    verify::ExpectedUser,
+    args::IssueArgs, first_commands::first_commands, holder::Holder, issuance::Issuance, request::CredentialRequest,
+    validate::validate, verify::ExpectedUser,
 };
 use super::{class_in_force::ClassInForce, cluster::Cluster, format, output, progress::Progress, requests};
 use crate::{
@@ -53,11 +53,13 @@ pub(crate) async fn issue(
         progress.print(&loopback_warning(&entry, class_name.as_deref()));
     }
     let user = request.user_name(method);
-    let document = kubeconfig::document(kubeconfig::SpaceUser { space: &name, user: &user }, &entry, &issued.credential);
+    let document =
+        kubeconfig::document(kubeconfig::SpaceUser { space: &name, user: &user }, &entry, &issued.credential);
     let mut can_create = true;
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
         let is_owner = method != AccessMethod::Token && space.spec.owner == holder.subject;
-        can_create = Box::pin(verify::verify(&document, &name, ExpectedUser { name: &user, is_owner }, progress)).await?;
+        can_create =
+            Box::pin(verify::verify(&document, &name, ExpectedUser { name: &user, is_owner }, progress)).await?;
     }
     write(args, &document)?;
     if let Some(at) = issued.expires_at {
@@ -114,7 +116,9 @@ mod tests {
         let class = serde_json::to_value(class).unwrap();
         let cluster = fake_cluster(move |_| (200, class.clone()));
         let owner = Holder::owner(user("nadia@example.com"));
-        let error = issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new(&cluster.flags)).await;
+        let error =
+            issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new(&cluster.flags))
+                .await;
         let expected = "SpaceClass greenhouse does not allow access by token: it allows cert, oidc";
         assert_eq!(error.unwrap_err().to_string(), expected);
     }

@@ -15,8 +15,10 @@ pub(super) fn issue(issuance: &Issuance<'_>, progress: &Progress) -> anyhow::Res
         progress.print(&format!("warning: {warning}"));
     }
     if let Some(at) = spaces::expires_at(space) {
-        progress
-            .print(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(at)));
+        progress.print(&format!(
+            "The login works as long as the identity provider accepts the user; the space expires at {}.",
+            rfc3339(at)
+        ));
     }
     Ok(IssuedCredential { credential: Credential::Exec(oidc::exec_entry(&parameters)), expires_at: None })
 }

@@ -1,4 +1,5 @@
-//! A request for a credential, and the authentication method that follows from it. All of it is known before the space exists.
+//! A request for a credential, and the authentication method that follows from it. All of it is known before the space
+//! exists.
 
 use anyhow::bail;
 use kube::config::Cluster as Endpoint;
@@ -42,8 +43,8 @@ impl<'a> CredentialRequest<'a> {
         self.class.and_then(ClassInForce::access)
     }
 
-    /// The method of --auth, or the first one that the class allows and that gives the holder access. A token belongs to the ServiceAccount of the
-    /// space, so it is a default for the owner only.
+    /// The method of --auth, or the first one that the class allows and that gives the holder access. A token belongs
+    /// to the ServiceAccount of the space, so it is a default for the owner only.
     pub(super) fn method(&self) -> anyhow::Result<AccessMethod> {
         let (access, holder) = (self.access(), self.holder);
         let usable = |method| check_method("", access, method).is_ok();
@@ -51,8 +52,12 @@ impl<'a> CredentialRequest<'a> {
             Some(Auth::Cert) => AccessMethod::Certificate,
             Some(Auth::Oidc) => AccessMethod::Oidc,
             Some(Auth::Token) => AccessMethod::Token,
-            None if access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc) => AccessMethod::Oidc,
-            None if usable(AccessMethod::Certificate) && (holder.by_name || !usable(AccessMethod::Token)) => AccessMethod::Certificate,
+            None if access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc) => {
+                AccessMethod::Oidc
+            }
+            None if usable(AccessMethod::Certificate) && (holder.by_name || !usable(AccessMethod::Token)) => {
+                AccessMethod::Certificate
+            }
             None if holder.is_owner() || !usable(AccessMethod::Token) => AccessMethod::Token,
             None => {
                 let subject = &holder.subject;
@@ -71,7 +76,11 @@ impl<'a> CredentialRequest<'a> {
 
     /// The parameters of a login at the identity provider.
     pub(super) fn oidc_parameters(&self) -> Result<OidcAccess, oidc::MissingOidcSettings> {
-        oidc::parameters(self.class_name(), self.access().and_then(|access| access.oidc.as_ref()), &self.args.oidc_overrides())
+        oidc::parameters(
+            self.class_name(),
+            self.access().and_then(|access| access.oidc.as_ref()),
+            &self.args.oidc_overrides(),
+        )
     }
 
     /// The name by which the cluster knows the holder of the credential.
@@ -119,7 +128,12 @@ mod tests {
             (json!({}), "", Some(AccessMethod::Certificate), Some(AccessMethod::Certificate)),
             (json!({"methods": ["Token"]}), "", Some(AccessMethod::Token), None),
             (json!({"methods": ["Token"]}), "--auth token", Some(AccessMethod::Token), Some(AccessMethod::Token)),
-            (json!({"methods": ["Token"]}), "--auth cert", Some(AccessMethod::Certificate), Some(AccessMethod::Certificate)),
+            (
+                json!({"methods": ["Token"]}),
+                "--auth cert",
+                Some(AccessMethod::Certificate),
+                Some(AccessMethod::Certificate),
+            ),
         ] {
             let class = class(json!({"access": access}));
             let args = issue_args(&format!("{asked} -o -"));

@@ -16,7 +16,9 @@ use crate::{
     },
     api::{DeveloperSpace, SpaceClassSpec},
     desired::role_bindings::owner_role,
-    plugin::{api_error::error_message, class_in_force::ClassInForce, format::shell_quoted, members, progress::Progress, wait},
+    plugin::{
+        api_error::error_message, class_in_force::ClassInForce, format::shell_quoted, members, progress::Progress, wait,
+    },
 };
 
 /// Creates the ServiceAccount, adds it to the members of the space, and gets a token of it.
@@ -40,7 +42,8 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     Ok(IssuedCredential { credential: Credential::Token(token), expires_at: Some(expires_at) })
 }
 
-/// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class does not have the role.
+/// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class
+/// does not have the role.
 pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
     let CredentialRequest { space, class, holder, args } = *request;
     let asked = match &args.role {
@@ -51,7 +54,9 @@ pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
         (None, Some(ClassInForce { name: class, spec, .. })) => owner_role_name(class, spec)?,
-        (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
+        (None, None) => bail!(
+            "the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"
+        ),
     };
     if let Some(ClassInForce { name: class, spec, .. }) = class {
         ensure!(
@@ -63,8 +68,8 @@ pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
     Ok(role)
 }
 
-/// The member role that has the owner's ClusterRole. Returns an error if there is none: the order of the roles does not show which of them the owner
-/// wants.
+/// The member role that has the owner's ClusterRole. Returns an error if there is none: the order of the roles does not
+/// show which of them the owner wants.
 fn owner_role_name(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
     ensure!(
         !spec.roles.is_empty(),
@@ -148,19 +153,25 @@ mod tests {
                 "nadia@example.com",
                 in_force("orchard", &other),
                 "",
-                Err("SpaceClass orchard has no role with the owner's ClusterRole tend: set --role to one of its roles (view, work)"),
+                Err(
+                    "SpaceClass orchard has no role with the owner's ClusterRole tend: set --role to one of its roles (view, work)",
+                ),
             ),
             (
                 "nadia@example.com",
                 in_force("meadow", &none),
                 "",
-                Err("SpaceClass meadow has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"),
+                Err(
+                    "SpaceClass meadow has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc",
+                ),
             ),
             (
                 "nadia@example.com",
                 None,
                 "",
-                Err("the class of DeveloperSpace fern-lab cannot be found, so set the role of the ServiceAccount with --role"),
+                Err(
+                    "the class of DeveloperSpace fern-lab cannot be found, so set the role of the ServiceAccount with --role",
+                ),
             ),
         ] {
             let (holder, args) = (holder(name), issue_args(&format!("--auth token {asked} -o -")));
@@ -172,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_token_has_no_role_that_its_account_had_before() {
-        let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "ci", "role": "work"});
+        let account =
+            |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "ci", "role": "work"});
         assert!(ensure_no_other_role(&space(&[]), "view").is_ok());
         assert!(ensure_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
         assert!(ensure_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());

@@ -10,8 +10,8 @@ use crate::{
     desired::credential_lifetime::{MIN_LIFETIME, check_method},
 };
 
-/// Returns the authentication method of the request, or an error if the class does not allow it, if it gives the holder no access, or if the file cannot
-/// be written.
+/// Returns the authentication method of the request, or an error if the class does not allow it, if it gives the holder
+/// no access, or if the file cannot be written.
 pub(crate) fn validate(request: &CredentialRequest<'_>, endpoint: &Endpoint) -> anyhow::Result<AccessMethod> {
     let args = request.args;
     let method = request.method()?;
@@ -75,6 +75,9 @@ mod tests {
         let args = issue_args("--auth cert -o -");
         let request = CredentialRequest { space: "orchid-lab", class: None, holder: &owner, args: &args };
         let error = validate(&request, &endpoint).unwrap_err().to_string();
-        assert!(error.starts_with("User:omar@example.com has access to DeveloperSpace orchid-lab only through a group"), "{error}");
+        assert!(
+            error.starts_with("User:omar@example.com has access to DeveloperSpace orchid-lab only through a group"),
+            "{error}"
+        );
     }
 }

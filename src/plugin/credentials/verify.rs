@@ -35,18 +35,27 @@ pub(super) struct ExpectedUser<'a> {
     pub(super) is_owner: bool,
 }
 
-/// Checks that the cluster authenticates the credential as the expected user, and that this user can create a Deployment in the space (dry run).
-/// Returns false if the Deployment is forbidden.
+/// Checks that the cluster authenticates the credential as the expected user, and that this user can create a
+/// Deployment in the space (dry run). Returns false if the Deployment is forbidden.
 ///
-/// If `is_owner` is false, a forbidden Deployment is only a warning, since the role of a member may not allow it. An owner must also be able
-/// to renew the space. If that fails, a warning is printed, with the commands for an administrator if the request is forbidden.
-pub(super) async fn verify(document: &Value, namespace: &str, expected: ExpectedUser<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
+/// If `is_owner` is false, a forbidden Deployment is only a warning, since the role of a member may not allow it. An
+/// owner must also be able to renew the space. If that fails, a warning is printed, with the commands for an
+/// administrator if the request is forbidden.
+pub(super) async fn verify(
+    document: &Value,
+    namespace: &str,
+    expected: ExpectedUser<'_>,
+    progress: &mut Progress,
+) -> anyhow::Result<bool> {
     let ExpectedUser { name: user, is_owner } = expected;
     progress.step("checking the kubeconfig");
     let clock = Arc::new(ServerCheckedClock::for_a_command());
     let client = client_for(document, clock.clone()).await?;
     let found = whoami(&client).await.context("the new credential does not work")?.username.unwrap_or_default();
-    ensure!(found == user, "the cluster authenticates the new credential as user {found:?} instead of {user:?}; nothing was written");
+    ensure!(
+        found == user,
+        "the cluster authenticates the new credential as user {found:?} instead of {user:?}; nothing was written"
+    );
     let can_create = match try_create_deployment(&client, namespace).await {
         Ok(()) => true,
         Err(kube::Error::Api(status)) if status.code == 403 && !is_owner => {
@@ -75,7 +84,8 @@ async fn try_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> 
     api.patch(space, &params, &Patch::Merge(patch)).await.map(drop)
 }
 
-/// The warning about an owner who cannot read and renew the DeveloperSpace. If that is forbidden, it contains the commands for an administrator.
+/// The warning about an owner who cannot read and renew the DeveloperSpace. If that is forbidden, it contains the
+/// commands for an administrator.
 fn renewal_warning(user: &str, space: &str, error: &kube::Error) -> String {
     let lead = format!(
         "warning: {user} can work in namespace {space}, but cannot read and renew DeveloperSpace {space}: {}",
@@ -147,8 +157,13 @@ An administrator can grant this permission to all owners, or to this owner only:
     kubectl apply -k config/self-service
     kubectl create clusterrolebinding developerspace-owner-orchid-lab --clusterrole=developerspace-owner --user='nadia o'\\''neill'";
         assert_eq!(command, expected);
-        let caller = KubectlArgs { user: Some("omar".to_owned()), as_user: Some("petra".to_owned()), ..KubectlArgs::default() };
-        assert_eq!(Flags::new(&caller).add_to(&command), expected, "the binding is for one user only, and an administrator creates it");
+        let caller =
+            KubectlArgs { user: Some("omar".to_owned()), as_user: Some("petra".to_owned()), ..KubectlArgs::default() };
+        assert_eq!(
+            Flags::new(&caller).add_to(&command),
+            expected,
+            "the binding is for one user only, and an administrator creates it"
+        );
         assert!(!renewal_warning("nadia", "orchid-lab", &api(422, "it is sealed")).contains("administrator"));
     }
 }

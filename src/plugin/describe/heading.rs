@@ -16,9 +16,12 @@ pub(super) fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: 
     let status = space.status.clone().unwrap_or_default();
     let contact = spec.contact.clone().unwrap_or_default();
     let cost_center = contact.cost_center.map(|code| format!("cost centre {code}"));
-    let contact: Vec<String> = [contact.team, contact.email, contact.chat, contact.url, cost_center].into_iter().flatten().collect();
-    let members: Vec<String> = spec.members.iter().map(|member| format!("{} ({})", member.subject(), member.role)).collect();
-    let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let contact: Vec<String> =
+        [contact.team, contact.email, contact.chat, contact.url, cost_center].into_iter().flatten().collect();
+    let members: Vec<String> =
+        spec.members.iter().map(|member| format!("{} ({})", member.subject(), member.role)).collect();
+    let pairs =
+        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
     let lines = [
         ("Name", vec![space.name_any()]),
         ("Display name", spec.display_name.iter().cloned().collect()),
@@ -27,7 +30,10 @@ pub(super) fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: 
         ("Members", members),
         ("Class", status.class_name.or_else(|| spec.class_name.clone()).into_iter().collect()),
         ("Contact", contact),
-        ("Namespace", status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect()),
+        (
+            "Namespace",
+            status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect(),
+        ),
         ("Blocked by", live.and_then(blocking_finalizers).into_iter().collect()),
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
@@ -56,7 +62,8 @@ fn protection(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<Stri
 fn blocking_finalizers(namespace: &Namespace) -> Option<String> {
     namespace.metadata.deletion_timestamp.as_ref()?;
     let finalizers = namespace_finalizers(namespace);
-    (!finalizers.is_empty()).then(|| format!("the namespace is terminating and still has the finalizer {}", finalizers.join(", ")))
+    (!finalizers.is_empty())
+        .then(|| format!("the namespace is terminating and still has the finalizer {}", finalizers.join(", ")))
 }
 
 #[cfg(test)]
@@ -76,7 +83,8 @@ mod tests {
         class.spec.lifetime.as_mut().unwrap().allow_protected = true;
         assert_eq!(line(&space, &class), None);
         space.spec.protected = true;
-        let requested = Some("requested, but not in force; it takes effect when the operator accepts the spec".to_owned());
+        let requested =
+            Some("requested, but not in force; it takes effect when the operator accepts the spec".to_owned());
         assert_eq!(line(&space, &class), requested, "it has an end");
         space.status.as_mut().unwrap().expires_at = None;
         assert_eq!(line(&space, &class).as_deref(), Some("yes: it never expires and cannot be deleted"));
@@ -86,7 +94,8 @@ mod tests {
     #[test]
     fn finalizers_of_a_terminating_namespace_are_shown() {
         let mut namespace: Namespace =
-            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}})).unwrap();
+            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}}))
+                .unwrap();
         assert_eq!(blocking_finalizers(&namespace), None);
         namespace.metadata.deletion_timestamp = serde_json::from_value("2026-11-24T08:00:00Z".into()).unwrap();
         let shown = heading(&a_space(), None, Some(&namespace));

@@ -58,7 +58,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     let namespace = requests::find_namespace(cluster, &args.name).await.unwrap_or_default();
     let quota = quotas::fetch(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::fetch(cluster, &args.name).await;
-    let events = events.unwrap_or_else(|error| SpaceEvents { failed: Some(format!("{error:#}")), ..SpaceEvents::default() });
+    let events =
+        events.unwrap_or_else(|error| SpaceEvents { failed: Some(format!("{error:#}")), ..SpaceEvents::default() });
     let me = cluster.whoami().await.ok();
     output::print(&text(&SpaceDetails { space, class, namespace, quota, events, me }, &cluster.flags, cluster.now()))
 }
@@ -68,13 +69,17 @@ fn text(details: &SpaceDetails, flags: &Flags, now: DateTime<Utc>) -> String {
     let mut sections = vec![heading::heading(&details.space, details.class.as_ref(), details.namespace.as_ref())];
     if !details.quota.is_empty() {
         let rows = details.quota.iter().map(ResourceUsage::cells);
-        sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
+        sections
+            .push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
     }
     let life = timeline::moments(&details.space, details.class.as_ref(), now);
     sections.push(format!("Lifetime:\n{}", indented(&timeline::text(&life, now))));
     let conditions = details.space.status.iter().flat_map(|status| &status.conditions);
-    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), format::one_line(&found.message)]);
-    let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
+    let rows = conditions.map(|found| {
+        [found.type_.clone(), found.status.clone(), found.reason.clone(), format::one_line(&found.message)]
+    });
+    let conditions =
+        format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
     let next = next_steps::next_steps(&details.space, details.class.as_ref(), details.me.as_ref(), now);
     let next = format!("Next steps:\n{}", indented(&next.join("\n")));
     let with_commands = std::iter::once(conditions).chain(events_section(&details.events, now)).chain([next]);
@@ -111,7 +116,14 @@ mod tests {
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
         let quota = vec![ResourceUsage { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let details = SpaceDetails { space, class: Some(a_class()), namespace: None, quota, events: SpaceEvents::default(), me: None };
+        let details = SpaceDetails {
+            space,
+            class: Some(a_class()),
+            namespace: None,
+            quota,
+            events: SpaceEvents::default(),
+            me: None,
+        };
         let shown = text(&details, &Flags::default(), now());
         let expected = "\
 Name:          orchid-lab
@@ -203,7 +215,14 @@ Next steps:
         let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
         message.clone_into(&mut space.status.as_mut().unwrap().conditions[0].message);
         let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
-        let details = SpaceDetails { space, class: None, namespace: None, quota: vec![], events: SpaceEvents::default(), me: None };
+        let details = SpaceDetails {
+            space,
+            class: None,
+            namespace: None,
+            quota: vec![],
+            events: SpaceEvents::default(),
+            me: None,
+        };
         let shown = text(&details, &flags, now());
         for line in [
             "Description:   First: kubectl get pods",

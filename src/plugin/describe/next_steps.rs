@@ -11,7 +11,12 @@ use crate::{
 };
 
 /// The suggested next steps of the caller.
-pub(super) fn next_steps(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo>, now: DateTime<Utc>) -> Vec<String> {
+pub(super) fn next_steps(
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    me: Option<&UserInfo>,
+    now: DateTime<Utc>,
+) -> Vec<String> {
     let name = space.name_any();
     if is_sealed(space) {
         return vec![format!(
@@ -27,13 +32,16 @@ pub(super) fn next_steps(space: &DeveloperSpace, class: Option<&SpaceClass>, me:
     if !ready {
         next.push(format!("It is not ready. To see the cause and the fix: kubectl dspace doctor {name}"));
     }
-    let obstacle = expiry_setting::expiry_source(space, class).and_then(|source| expiry_setting::renewal_obstacle(space, source));
+    let obstacle =
+        expiry_setting::expiry_source(space, class).and_then(|source| expiry_setting::renewal_obstacle(space, source));
     match (spaces::expires_at(space), obstacle) {
         (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", format::from_now(now, end))),
         (Some(end), None) if end > now => {
             next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", format::from_now(now, end)));
         }
-        (Some(_), None) => next.push(format!("It has expired, but it is not sealed yet. To keep it: kubectl dspace renew {name}")),
+        (Some(_), None) => {
+            next.push(format!("It has expired, but it is not sealed yet. To keep it: kubectl dspace renew {name}"));
+        }
         (None, _) => {}
     }
     if ready {
@@ -80,7 +88,8 @@ mod tests {
             next_steps(&a_space(), None, Some(&me), now()).pop().unwrap()
         };
         assert_eq!(last("nadia@example.com"), "Get a kubeconfig for it: kubectl dspace kubeconfig orchid-lab -o FILE");
-        let expected = "Get a kubeconfig for its owner: kubectl dspace kubeconfig orchid-lab --for User:nadia@example.com -o FILE";
+        let expected =
+            "Get a kubeconfig for its owner: kubectl dspace kubeconfig orchid-lab --for User:nadia@example.com -o FILE";
         assert_eq!(last("ines@example.com"), expected);
     }
 

@@ -16,7 +16,11 @@ use crate::{
 };
 
 /// The past and future events in the lifetime of a space, in chronological order.
-pub(super) fn moments(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
+pub(super) fn moments(
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    now: DateTime<Utc>,
+) -> Vec<(DateTime<Utc>, String)> {
     let status = space.status.clone().unwrap_or_default();
     let rules = class.and_then(|class| LifetimeRules::from_class(ClassInForce::new(class).spec).ok());
     let mut moments: Vec<(DateTime<Utc>, String)> = Vec::new();
@@ -24,7 +28,8 @@ pub(super) fn moments(space: &DeveloperSpace, class: Option<&SpaceClass>, now: D
     moments.extend(status.ready_at.map(|at| (at, "ready".to_owned())));
     let renewals = status.renewals.unwrap_or_default();
     moments.extend(status.last_renewed_at.map(|at| (at, format!("renewed ({renewals} in total)"))));
-    moments.extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before expiry", warning.before))));
+    moments
+        .extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before expiry", warning.before))));
     if let Some(end) = status.expires_at {
         // A warning threshold in the past is omitted: its warning has been sent, or will never be sent.
         for before in rules.iter().flat_map(|rules| &rules.warn_before) {
@@ -50,7 +55,8 @@ fn expiry(space: &DeveloperSpace, is_past: bool) -> &'static str {
 
 /// The moments, one on each line, and the current time between those of the past and those of the future.
 pub(super) fn text(moments: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
-    let line = |(at, what): &(DateTime<Utc>, String)| format!("* {}  {:<14} {what}", rfc3339(*at), format::from_now(now, *at));
+    let line =
+        |(at, what): &(DateTime<Utc>, String)| format!("* {}  {:<14} {what}", rfc3339(*at), format::from_now(now, *at));
     let past = moments.iter().filter(|(at, _)| *at <= now).map(line);
     let coming = moments.iter().filter(|(at, _)| *at > now).map(line);
     past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")

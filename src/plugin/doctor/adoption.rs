@@ -14,8 +14,8 @@ use crate::{
     plugin::{format, spaces::ready},
 };
 
-/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out. Returns an error if
-/// the spaces or the namespaces are not known.
+/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented
+/// out. Returns an error if the spaces or the namespaces are not known.
 pub(super) fn adoption_commands(survey: &Survey) -> anyhow::Result<Vec<String>> {
     if let Some(gap) = survey.namespaces.unreadable() {
         bail!("failed to list namespaces: {}", gap.reason());
@@ -25,12 +25,15 @@ pub(super) fn adoption_commands(survey: &Survey) -> anyhow::Result<Vec<String>> 
         "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them"
     );
     let waits = |space: &&DeveloperSpace| {
-        let conflict =
-            ready(space).is_none_or(|(_, reason, _)| [Reason::NamespaceConflict.as_str(), Reason::Pending.as_str()].contains(&reason));
+        let conflict = ready(space).is_none_or(|(_, reason, _)| {
+            [Reason::NamespaceConflict.as_str(), Reason::Pending.as_str()].contains(&reason)
+        });
         conflict && !is_sealed(space) && space.metadata.deletion_timestamp.is_none()
     };
     let pair = |space: &DeveloperSpace| {
-        let is_meant = |namespace: &&Namespace| namespace.name_any() == space.name_any() && namespace.metadata.deletion_timestamp.is_none();
+        let is_meant = |namespace: &&Namespace| {
+            namespace.name_any() == space.name_any() && namespace.metadata.deletion_timestamp.is_none()
+        };
         survey.namespaces.items().iter().find(is_meant).map(|namespace| commands_to_adopt(namespace, space))
     };
     Ok(survey.spaces.iter().filter(waits).filter_map(pair).flatten().collect())
@@ -43,9 +46,13 @@ fn commands_to_adopt(namespace: &Namespace, space: &DeveloperSpace) -> Vec<Strin
     let former = annotations.get(names::ANNOTATION_RELEASED_OWNER).or_else(|| annotations.get(names::ANNOTATION_OWNER));
     let comment = |text: String| format::one_line(&format!("# {text}"));
     match (left_behind(namespace), former) {
-        (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It is offered to {owner}.")), command],
+        (Some(left), Some(former)) if *former == owner => {
+            vec![comment(format!("{left} It is offered to {owner}.")), command]
+        }
         (Some(left), _) => {
-            vec![comment(format!("{left} The space that waits for it belongs to {owner}; check that this is intended: {command}"))]
+            vec![comment(format!(
+                "{left} The space that waits for it belongs to {owner}; check that this is intended: {command}"
+            ))]
         }
         (None, _) => {
             let name = namespace.name_any();
@@ -71,20 +78,32 @@ mod tests {
         let (forbidden, late) = ("you do not have permission to list them", "etcdserver: request timed out");
         for (error, why) in [(None, forbidden), (Some(late), late)] {
             for is_partial in [false, true] {
-                let gap = Unreadable { verb: "list", what: "namespaces".to_owned(), namespace: None, error: error.map(ToOwned::to_owned) };
+                let gap = Unreadable {
+                    verb: "list",
+                    what: "namespaces".to_owned(),
+                    namespace: None,
+                    error: error.map(ToOwned::to_owned),
+                };
                 let survey = Survey { is_partial, namespaces: Fetched::Unreadable(gap), ..Survey::default() };
-                assert_eq!(adoption_commands(&survey).unwrap_err().to_string(), format!("failed to list namespaces: {why}"));
+                assert_eq!(
+                    adoption_commands(&survey).unwrap_err().to_string(),
+                    format!("failed to list namespaces: {why}")
+                );
             }
         }
         let one = Survey { is_partial: true, namespaces: Fetched::Found(vec![]), ..Survey::default() };
         let refused = "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them";
         assert_eq!(adoption_commands(&one).unwrap_err().to_string(), refused);
-        assert_eq!(adoption_commands(&Survey { namespaces: Fetched::Found(vec![]), ..Survey::default() }).unwrap(), Vec::<String>::new());
+        assert_eq!(
+            adoption_commands(&Survey { namespaces: Fetched::Found(vec![]), ..Survey::default() }).unwrap(),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn only_a_namespace_of_the_same_owner_is_offered_without_a_review() {
-        let conflict = |space: &mut DeveloperSpace| set_unready(space, "NamespaceConflict", "namespace is not the space's");
+        let conflict =
+            |space: &mut DeveloperSpace| set_unready(space, "NamespaceConflict", "namespace is not the space's");
         let released = |owner: &str| json!({"developerspace.dev/released-from": "x/space-1", "developerspace.dev/released-owner": owner});
         let survey = Survey {
             spaces: vec![

@@ -28,8 +28,10 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
 
 fn diagnosis(snapshot: &ClusterSnapshot, what: &str) -> Diagnosis {
     let (state, commands) = operator::state(snapshot);
-    Diagnosis::problem(format!("{what} The operator corrects this within seconds; if it does not, check the operator. {state}"))
-        .with_commands(commands)
+    Diagnosis::problem(format!(
+        "{what} The operator corrects this within seconds; if it does not, check the operator. {state}"
+    ))
+    .with_commands(commands)
 }
 
 /// Describes a problem with the namespace or with the objects in it.
@@ -61,27 +63,32 @@ fn changed_children(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Vec<S
         ChildKind::Network => snapshot.policies.value().is_some(),
         ChildKind::Binding => snapshot.bindings.value().is_some(),
     };
-    let resolved = snapshot.class_in_force().and_then(|class| resolve(space, &class.name_any(), &class.spec).accepted().ok());
+    let resolved =
+        snapshot.class_in_force().and_then(|class| resolve(space, &class.name_any(), &class.spec).accepted().ok());
     let Some(resolved) = resolved else {
         // Without the class, only the owner's binding is known to be required.
-        let is_missing = snapshot.bindings.value().is_some_and(|all| !all.iter().any(|binding| binding.name_any() == names::OWNER_BINDING));
+        let is_missing = snapshot
+            .bindings
+            .value()
+            .is_some_and(|all| !all.iter().any(|binding| binding.name_any() == names::OWNER_BINDING));
         return if is_missing { vec![missing_child(ChildKind::Binding, names::OWNER_BINDING)] } else { vec![] };
     };
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
     let changes = diff(&desire(space, &resolved, expires_at).children, &seen_children(snapshot), Grant::Full);
-    let deviations = changes.guards.iter().chain(&changes.withdrawals).chain(&changes.grants).filter_map(|change| match change {
-        Change::Create(child) if is_readable(child) => Some(missing_child(child.kind(), child.name())),
-        Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
-            Some(format!("{} {} differs from its desired state", child.kind().as_str(), child.name()))
-        }
-        // An unreadable child is reported by another check, and a superfluous one is harmless until it is removed.
-        Change::Create(_)
-        | Change::Repair { .. }
-        | Change::Replace { .. }
-        | Change::Remove { .. }
-        | Change::Cut(..)
-        | Change::Held { .. } => None,
-    });
+    let deviations =
+        changes.guards.iter().chain(&changes.withdrawals).chain(&changes.grants).filter_map(|change| match change {
+            Change::Create(child) if is_readable(child) => Some(missing_child(child.kind(), child.name())),
+            Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
+                Some(format!("{} {} differs from its desired state", child.kind().as_str(), child.name()))
+            }
+            // An unreadable child is reported by another check, and a superfluous one is harmless until it is removed.
+            Change::Create(_)
+            | Change::Repair { .. }
+            | Change::Replace { .. }
+            | Change::Remove { .. }
+            | Change::Cut(..)
+            | Change::Held { .. } => None,
+        });
     deviations.collect()
 }
 
@@ -120,7 +127,10 @@ mod tests {
 
     fn sentence(snapshot: &ClusterSnapshot) -> String {
         let told = lines(&diagnose(snapshot, now())).concat();
-        assert!(told.ends_with("  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20"), "{told}");
+        assert!(
+            told.ends_with("  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20"),
+            "{told}"
+        );
         told.split_once(MOMENTS).unwrap().0.trim_end().to_owned()
     }
 
@@ -145,7 +155,10 @@ mod tests {
         let mut quota = snapshot.quotas.items()[0].clone();
         quota.spec = parse(json!({"hard": {"pods": "4000", "requests.cpu": "10"}}));
         snapshot.quotas = Fetched::Found(vec![quota]);
-        assert_eq!(sentence(&snapshot), "Problem: In namespace orchid-lab, ResourceQuota developerspace differs from its desired state.");
+        assert_eq!(
+            sentence(&snapshot),
+            "Problem: In namespace orchid-lab, ResourceQuota developerspace differs from its desired state."
+        );
     }
 
     #[test]
@@ -163,8 +176,10 @@ mod tests {
     #[test]
     fn without_the_class_only_the_owner_binding_is_required() {
         let mut snapshot = healthy();
-        (snapshot.classes, snapshot.quotas, snapshot.bindings) = (Fetched::NotNeeded, Fetched::Found(vec![]), Fetched::Found(vec![]));
-        let expected = "Problem: In namespace orchid-lab, RoleBinding developerspace-owner is missing (the owner has no access).";
+        (snapshot.classes, snapshot.quotas, snapshot.bindings) =
+            (Fetched::NotNeeded, Fetched::Found(vec![]), Fetched::Found(vec![]));
+        let expected =
+            "Problem: In namespace orchid-lab, RoleBinding developerspace-owner is missing (the owner has no access).";
         assert_eq!(sentence(&snapshot), expected);
     }
 

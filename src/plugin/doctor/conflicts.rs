@@ -17,23 +17,33 @@ use crate::{
     plugin::{format, spaces},
 };
 
-pub(super) fn namespace_conflict(snapshot: &ClusterSnapshot, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
+pub(super) fn namespace_conflict(
+    snapshot: &ClusterSnapshot,
+    space: &DeveloperSpace,
+    message: &str,
+    now: DateTime<Utc>,
+) -> Advice {
     let name = space.name_any();
     let owner = format::shell_quoted(&format::one_line(&space.spec.owner.to_string()));
-    let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
+    let another =
+        [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
     match RefusedName::from_message(&name, message) {
         Some(RefusedName::Protected) => return ("No space can have that name.".to_owned(), another.into()),
         // The rules are for new namespaces: an administrator can offer one that exists.
         Some(RefusedName::Unavailable) if snapshot.namespace.object().is_none() => {
-            let advice = format!("The operator does not create namespace {name} while that reason applies. Choose another name.");
+            let advice = format!(
+                "The operator does not create namespace {name} while that reason applies. Choose another name."
+            );
             return (advice, another.into());
         }
         Some(RefusedName::Unavailable) | None => {}
     }
     let Some(namespace) = snapshot.namespace.object() else {
-        let gone = format!("Namespace {name} no longer exists; the operator creates it for this space at the next reconcile.");
+        let gone =
+            format!("Namespace {name} no longer exists; the operator creates it for this space at the next reconcile.");
         let unreadable =
-            "You cannot read this namespace. Ask an administrator to offer it to this space, or choose another name.".to_owned();
+            "You cannot read this namespace. Ask an administrator to offer it to this space, or choose another name."
+                .to_owned();
         return (if snapshot.namespace.is_absent() { gone } else { unreadable }, another.into());
     };
     let offer = offer_command(namespace, space);
@@ -69,16 +79,24 @@ fn stale_offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     format!(" Its annotation {key}={offer} is an offer to another space or owner.")
 }
 
-/// Describes a namespace that an earlier space left behind; `None` if the namespace does not have the operator's annotations.
+/// Describes a namespace that an earlier space left behind; `None` if the namespace does not have the operator's
+/// annotations.
 pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
     let name = namespace.name_any();
     if let Some(from) = namespace.annotations().get(names::ANNOTATION_RELEASED_FROM) {
-        let owner = namespace.annotations().get(names::ANNOTATION_RELEASED_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
+        let owner = namespace
+            .annotations()
+            .get(names::ANNOTATION_RELEASED_OWNER)
+            .map(|owner| format!(" of {owner}"))
+            .unwrap_or_default();
         return Some(format!("Namespace {name} was released from DeveloperSpace {from}{owner}."));
     }
     let uid = namespace.annotations().get(names::ANNOTATION_SPACE_UID)?;
-    let owner = namespace.annotations().get(names::ANNOTATION_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
-    Some(format!("Namespace {name} belonged to an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."))
+    let owner =
+        namespace.annotations().get(names::ANNOTATION_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
+    Some(format!(
+        "Namespace {name} belonged to an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."
+    ))
 }
 
 /// Describes the owner of a namespace, according to its labels and annotations.
@@ -89,7 +107,9 @@ fn origin(namespace: &Namespace, now: DateTime<Utc>) -> String {
     let name = namespace.name_any();
     let made = namespace.metadata.creation_timestamp.as_ref().and_then(from_k8s);
     let made = made.map(|at| format!(" was created {} and", format::from_now(now, at))).unwrap_or_default();
-    let mark = |map: Option<&BTreeMap<String, String>>, key: &str| map.and_then(|map| map.get(key)).map(|value| format!("{key}={value}"));
+    let mark = |map: Option<&BTreeMap<String, String>>, key: &str| {
+        map.and_then(|map| map.get(key)).map(|value| format!("{key}={value}"))
+    };
     let (labels, annotations) = (namespace.metadata.labels.as_ref(), namespace.metadata.annotations.as_ref());
     let marks = [
         mark(annotations, names::ANNOTATION_OWNER),
@@ -110,18 +130,25 @@ pub(super) fn owner_limit(snapshot: &ClusterSnapshot, space: &DeveloperSpace) ->
     let owner = &space.spec.owner;
     let other_class = patch_command(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
     let classes = "kubectl dspace classes".to_owned();
-    let class = snapshot.class().map(kube::ResourceExt::name_any).or_else(|| space.spec.class_name.clone()).unwrap_or_default();
+    let class =
+        snapshot.class().map(kube::ResourceExt::name_any).or_else(|| space.spec.class_name.clone()).unwrap_or_default();
     let limit = snapshot.class().and_then(|class| class.spec.max_spaces_per_owner);
     if limit == Some(0) {
-        return (format!("SpaceClass {class} allows no spaces (maxSpacesPerOwner: 0); choose another class."), vec![classes, other_class]);
+        return (
+            format!("SpaceClass {class} allows no spaces (maxSpacesPerOwner: 0); choose another class."),
+            vec![classes, other_class],
+        );
     }
     let counts = |other: &&DeveloperSpace| {
         let status = other.status.clone().unwrap_or_default();
         let theirs = status.owner.as_ref().map_or_else(|| other.spec.owner.clone(), Subject::from);
-        // An expired space without a namespace does not count toward the owner limit. A space that is being deleted counts until its namespace no
-        // longer exists.
+        // An expired space without a namespace does not count toward the owner limit. A space that is being deleted
+        // counts until its namespace no longer exists.
         let is_remembered = spaces::is_true(other, types::EXPIRED) && status.namespace.is_none();
-        theirs == *owner && other.name_any() != name && !is_remembered && status.class_name.is_some_and(|theirs| theirs == class)
+        theirs == *owner
+            && other.name_any() != name
+            && !is_remembered
+            && status.class_name.is_some_and(|theirs| theirs == class)
     };
     let others: Vec<String> = snapshot.spaces.items().iter().filter(counts).map(kube::ResourceExt::name_any).collect();
     let limit = limit.map(|limit| format!(", which allows {limit}")).unwrap_or_default();
@@ -175,14 +202,21 @@ mod tests {
         assert_eq!(advice_lines(&snapshot), expected);
         let marks = |annotations: Value| others(json!({"name": "orchid-lab", "annotations": annotations}));
         for (namespace, begins) in [
-            (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab has no label or annotation that identifies its owner. The first"),
             (
-                marks(json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com"})),
+                others(json!({"name": "orchid-lab"})),
+                "Namespace orchid-lab has no label or annotation that identifies its owner. The first",
+            ),
+            (
+                marks(
+                    json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com"}),
+                ),
                 "Namespace orchid-lab belonged to an earlier DeveloperSpace of User:petra@example.com (UID space-1); the operator does not \
                 delete it. The",
             ),
             (
-                marks(json!({"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:moss"})),
+                marks(
+                    json!({"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:moss"}),
+                ),
                 "Namespace orchid-lab was released from DeveloperSpace orchid-lab/space-1 of Group:moss. The",
             ),
             (
@@ -202,7 +236,11 @@ mod tests {
             assert!(advice_lines(&snapshot)[0].starts_with(begins), "{:?}", advice_lines(&snapshot));
         }
         snapshot.namespace = marks(json!({"developerspace.dev/adopt": "orchid-lab"}));
-        assert!(advice_lines(&snapshot)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"), "{:?}", advice_lines(&snapshot));
+        assert!(
+            advice_lines(&snapshot)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"),
+            "{:?}",
+            advice_lines(&snapshot)
+        );
     }
 
     #[test]
@@ -211,8 +249,11 @@ mod tests {
         let account = Reservation::Account { space: "fern-lab".into() };
         let unavailable = [(Some(&rules), None), (None, Some(&account))]
             .map(|(rules, reservation)| refusal("orchid-lab", "greenhouse", rules, reservation).unwrap().message);
-        let protected = check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()])).unwrap_err().message;
-        let another = ["kubectl dspace delete orchid-lab", "kubectl dspace create OTHER-NAME --owner User:nadia@example.com"];
+        let protected = check_name("orchid-lab", &ProtectedNamespaces::new("dspace-home", &["orchid-*".into()]))
+            .unwrap_err()
+            .message;
+        let another =
+            ["kubectl dspace delete orchid-lab", "kubectl dspace create OTHER-NAME --owner User:nadia@example.com"];
         let mut snapshot = healthy();
         let advice = |snapshot: &ClusterSnapshot, message: &str| namespace_conflict(snapshot, &space(), message, now());
         let never = ("No space can have that name.".to_owned(), another.map(ToOwned::to_owned).to_vec());
@@ -220,7 +261,8 @@ mod tests {
         for message in &unavailable {
             assert!(advice(&snapshot, message).1[0].starts_with("kubectl annotate namespace orchid-lab "), "{message}");
         }
-        let waits = "The operator does not create namespace orchid-lab while that reason applies. Choose another name.".to_owned();
+        let waits = "The operator does not create namespace orchid-lab while that reason applies. Choose another name."
+            .to_owned();
         for namespace in [Fetched::Found(None), Fetched::NotNeeded] {
             snapshot.namespace = namespace;
             assert_eq!(advice(&snapshot, &protected), never);
@@ -247,7 +289,8 @@ mod tests {
             status.conditions.push(parse(expired));
             status.namespace = None;
         };
-        let elsewhere = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().class_name = Some("meadow".to_owned());
+        let elsewhere =
+            |space: &mut DeveloperSpace| space.status.as_mut().unwrap().class_name = Some("meadow".to_owned());
         let of_others = |space: &mut DeveloperSpace| space.spec.owner.name = "omar@example.com".into();
         // Its new owner is not admitted yet.
         let in_transfer = |space: &mut DeveloperSpace| {
@@ -263,8 +306,10 @@ mod tests {
             named("meadow-lab", elsewhere),
             named("omars-lab", of_others),
         ]);
-        let commands =
-            ["  kubectl dspace classes", r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"OTHER-CLASS"}}'"#];
+        let commands = [
+            "  kubectl dspace classes",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"OTHER-CLASS"}}'"#,
+        ];
         let expected = [
             "User:nadia@example.com has 2 spaces of class greenhouse, which allows 2: fern-lab and moss-lab. Delete a space that is no \
             longer needed, or let one expire; the operator then provisions orchid-lab automatically. Or choose another class.",

@@ -23,7 +23,8 @@ pub(super) struct Diagnosis {
     pub(super) severity: Severity,
     /// The problem, its cause, and the remedy, in one or a few sentences.
     pub(super) sentence: String,
-    /// Commands that fix the problem or print details. They can be run unchanged, except that words in capitals are placeholders.
+    /// Commands that fix the problem or print details. They can be run unchanged, except that words in capitals are
+    /// placeholders.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) commands: Vec<String>,
 }
@@ -62,7 +63,10 @@ pub(super) type Advice = (String, Vec<String>);
 /// The human-readable output.
 pub(super) fn report(name: &str, diagnoses: &[Diagnosis]) -> String {
     let healthy = diagnoses.iter().all(|diagnosis| diagnosis.severity == Severity::Note);
-    report_with_lead(healthy.then(|| format!("No problems found with DeveloperSpace {name} in the objects that could be read.")), diagnoses)
+    report_with_lead(
+        healthy.then(|| format!("No problems found with DeveloperSpace {name} in the objects that could be read.")),
+        diagnoses,
+    )
 }
 
 /// The human-readable output after a leading line.
@@ -107,7 +111,10 @@ mod tests {
     #[test]
     fn diagnoses_are_printed_with_their_commands() {
         let note = Diagnosis::note("traffic is refused");
-        assert_eq!(report("orchid-lab", &[]), "No problems found with DeveloperSpace orchid-lab in the objects that could be read.");
+        assert_eq!(
+            report("orchid-lab", &[]),
+            "No problems found with DeveloperSpace orchid-lab in the objects that could be read."
+        );
         assert_eq!(
             report("orchid-lab", std::slice::from_ref(&note)),
             "No problems found with DeveloperSpace orchid-lab in the objects that could be read.\n\nNOTE: traffic is refused"
@@ -122,7 +129,8 @@ mod tests {
     #[test]
     fn a_diagnosis_is_serialized_in_parts() {
         let diagnosis = Diagnosis::warning("it ends").with_commands(["kubectl dspace renew orchid-lab".to_owned()]);
-        let expected = json!({"severity": "warning", "sentence": "it ends", "commands": ["kubectl dspace renew orchid-lab"]});
+        let expected =
+            json!({"severity": "warning", "sentence": "it ends", "commands": ["kubectl dspace renew orchid-lab"]});
         assert_eq!(serde_json::to_value(diagnosis).unwrap(), expected);
         assert_eq!(serde_json::to_value(Diagnosis::note("x")).unwrap(), json!({"severity": "note", "sentence": "x"}));
     }
@@ -138,7 +146,9 @@ mod tests {
     #[test]
     fn the_last_two_words_of_a_list_are_joined_with_and() {
         let words = ["fern-lab".to_owned(), "moss-lab".to_owned(), "reed-lab".to_owned()];
-        for (count, expected) in [(0, ""), (1, "fern-lab"), (2, "fern-lab and moss-lab"), (3, "fern-lab, moss-lab and reed-lab")] {
+        for (count, expected) in
+            [(0, ""), (1, "fern-lab"), (2, "fern-lab and moss-lab"), (3, "fern-lab, moss-lab and reed-lab")]
+        {
             assert_eq!(and_list(&words[..count]), expected);
         }
     }

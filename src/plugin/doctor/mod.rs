@@ -1,5 +1,6 @@
-//! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating. Prints the commands that
-//! fix each problem. Without a name: lists violations of class rules in all spaces, and namespaces that need an administrator.
+//! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating.
+//! Prints the commands that fix each problem. Without a name: lists violations of class rules in all spaces, and
+//! namespaces that need an administrator.
 //!
 //! `fetch` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
@@ -50,8 +51,8 @@ pub struct DoctorArgs {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Print the commands that offer released namespaces to the spaces that wait for them; a command to review first is printed as a
-    /// comment
+    /// Print the commands that offer released namespaces to the spaces that wait for them; a command to review first is
+    /// printed as a comment
     #[arg(long, conflicts_with = "name")]
     pub adopt_all: bool,
 
@@ -65,10 +66,15 @@ pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<
     let snapshot = Box::pin(fetch::fetch(cluster, name)).await?;
     let diagnoses = with_flags(&cluster.flags, diagnose(&snapshot, cluster.now()));
     output::print_data(&args.output.output, &diagnoses, || report(name, &diagnoses))?;
-    // The diagnoses have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
+    // The diagnoses have been printed, but the command still fails if the space does not exist, or if it was not
+    // checked completely.
     ensure!(!snapshot.space.is_absent(), "there is no DeveloperSpace {name}");
     let unread = unreadable::unread_requirements(&snapshot);
-    ensure!(unread.is_empty(), "the check of DeveloperSpace {name} is incomplete, because it could not read {}", and_list(&unread));
+    ensure!(
+        unread.is_empty(),
+        "the check of DeveloperSpace {name} is incomplete, because it could not read {}",
+        and_list(&unread)
+    );
     Ok(())
 }
 
@@ -149,7 +155,8 @@ kubernetes.io/metadata.name=ingress-front; others time out. To allow more connec
     #[test]
     fn the_most_severe_diagnosis_comes_first() {
         let mut snapshot = unready("InvalidSpec", "spec.ttl is too long");
-        let full = json!({"metadata": {"name": "developerspace"}, "status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
+        let full =
+            json!({"metadata": {"name": "developerspace"}, "status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
         snapshot.quotas = Fetched::Found(vec![parse(full)]);
         let severities: Vec<_> = diagnose(&snapshot, now()).into_iter().map(|diagnosis| diagnosis.severity).collect();
         assert!(severities.is_sorted() && severities.len() == 3, "{severities:?}");

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{
-    api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec},
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use kube::ResourceExt as _;
@@ -21,7 +23,8 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
         snapshot.policies.items().iter().partition(|policy| policy.name_any() == names::NETWORK_POLICY);
     let isolated = ours.first().map(|policy| isolation_diagnosis(snapshot, policy));
     // Openings are reported only if the space is isolated.
-    let openings = others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening_diagnosis(snapshot, policy));
+    let openings =
+        others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening_diagnosis(snapshot, policy));
     let openings: Vec<Diagnosis> = openings.collect();
     let restrictions = others.iter().filter_map(|policy| egress_diagnosis(snapshot, policy, &others));
     isolated.into_iter().chain(openings).chain(restrictions).collect()
@@ -32,13 +35,15 @@ fn isolation_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy) -> Di
     let name = &snapshot.name;
     let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
     let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(outside_peer);
-    let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|peer| format!("from {peer}")).collect();
+    let from: Vec<String> =
+        std::iter::once("their own namespace".to_owned()).chain(others).map(|peer| format!("from {peer}")).collect();
     let openings = match snapshot.class_in_force().map(|class| class.spec.network.enforced) {
         Some(true) => " Its class does not allow NetworkPolicies that open it further.",
         Some(false) => " To allow more connections, create a NetworkPolicy.",
         None => "",
     };
-    let sentence = format!("Pods in namespace {name} accept connections {}; others time out.{openings}", and_list(&from));
+    let sentence =
+        format!("Pods in namespace {name} accept connections {}; others time out.{openings}", and_list(&from));
     Diagnosis::note(sentence).with_commands([format!("kubectl -n {name} get networkpolicies")])
 }
 
@@ -56,8 +61,11 @@ fn opening_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy) -> Opti
         return None;
     }
     let (name, namespace) = (policy.name_any(), &snapshot.name);
-    let sentence =
-        format!("NetworkPolicy {name} lets {} in namespace {namespace} also accept connections {}.", selected_pods(spec), and_list(&from));
+    let sentence = format!(
+        "NetworkPolicy {name} lets {} in namespace {namespace} also accept connections {}.",
+        selected_pods(spec),
+        and_list(&from)
+    );
     Some(Diagnosis::note(sentence).with_commands([describe_command(namespace, &name)]))
 }
 
@@ -79,11 +87,16 @@ fn egress_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy, all: &[&
     };
     let resolves = all.iter().filter_map(|other| other.spec.as_ref()).any(adds);
     let (name, namespace) = (policy.name_any(), &snapshot.name);
-    let lead = format!("NetworkPolicy {name} restricts the egress of {} in namespace {namespace} to its rules", selected_pods(spec));
+    let lead = format!(
+        "NetworkPolicy {name} restricts the egress of {} in namespace {namespace} to its rules",
+        selected_pods(spec)
+    );
     let diagnosis = if resolves {
         Diagnosis::note(format!("{lead}; other connections time out."))
     } else {
-        Diagnosis::warning(format!("{lead}, and no NetworkPolicy for these pods allows DNS (UDP port {DNS}): they cannot resolve names."))
+        Diagnosis::warning(format!(
+            "{lead}, and no NetworkPolicy for these pods allows DNS (UDP port {DNS}): they cannot resolve names."
+        ))
     };
     Some(diagnosis.with_commands([describe_command(namespace, &name)]))
 }
@@ -92,8 +105,8 @@ fn describe_command(namespace: &str, name: &str) -> String {
     format!("kubectl -n {namespace} describe networkpolicy {name}")
 }
 
-/// Returns true if the policy has the type. A policy without types has the default of the API server: Ingress, and Egress if it has egress
-/// rules.
+/// Returns true if the policy has the type. A policy without types has the default of the API server: Ingress, and
+/// Egress if it has egress rules.
 fn has_type(spec: &NetworkPolicySpec, wanted: &str) -> bool {
     match spec.policy_types.as_deref() {
         None | Some([]) => wanted == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
@@ -112,8 +125,10 @@ fn allows_dns(rule: &NetworkPolicyEgressRule) -> bool {
     };
     let ports = rule.ports.as_deref().unwrap_or_default();
     let to = rule.to.as_deref().unwrap_or_default();
-    // The DNS server is in another namespace or outside the cluster. The check does not verify that the selector matches it.
-    (ports.is_empty() || ports.iter().any(is_dns)) && (to.is_empty() || to.iter().any(|peer| outside_peer(peer).is_some()))
+    // The DNS server is in another namespace or outside the cluster. The check does not verify that the selector
+    // matches it.
+    (ports.is_empty() || ports.iter().any(is_dns))
+        && (to.is_empty() || to.iter().any(|peer| outside_peer(peer).is_some()))
 }
 
 /// Describes a peer of a rule outside the namespace; `None` if the peer is in the namespace.
@@ -201,8 +216,11 @@ mod tests {
     #[test]
     fn the_isolation_of_the_space_is_reported() {
         let mut snapshot = healthy();
-        let of =
-            |from: &str| format!("Note: Pods in namespace orchid-lab accept connections from their own namespace{from}; others time out.");
+        let of = |from: &str| {
+            format!(
+                "Note: Pods in namespace orchid-lab accept connections from their own namespace{from}; others time out."
+            )
+        };
         let told = of(" and from namespaces with kubernetes.io/metadata.name=ingress-front");
         let first = |snapshot: &ClusterSnapshot| lines(&diagnose(snapshot, now()))[0].clone();
         assert_eq!(first(&snapshot), format!("{told} To allow more connections, create a NetworkPolicy."));
@@ -223,8 +241,11 @@ mod tests {
     #[test]
     fn policies_of_other_users_that_allow_ingress_are_reported() {
         let web = json!({"matchLabels": {"app": "web"}});
-        let told =
-            |rest: &str| format!("Note: NetworkPolicy gate lets pods with app=web in namespace orchid-lab also accept connections {rest}.");
+        let told = |rest: &str| {
+            format!(
+                "Note: NetworkPolicy gate lets pods with app=web in namespace orchid-lab also accept connections {rest}."
+            )
+        };
         for (from, expected) in [
             (json!([{"from": [], "ports": [{"port": 443}]}]), Some("from everywhere")),
             (json!([{"from": [{"namespaceSelector": {}}]}]), Some("from every namespace")),
@@ -251,7 +272,9 @@ mod tests {
         let calm = |selector: Value, egress: Value| json!({"podSelector": selector, "policyTypes": ["Egress"], "egress": egress});
         let dns = json!([{"ports": [{"port": 53, "protocol": "UDP"}]}]);
         let lead = "NetworkPolicy calm restricts the egress of all pods in namespace orchid-lab to its rules";
-        let silent = format!("Warning: {lead}, and no NetworkPolicy for these pods allows DNS (UDP port 53): they cannot resolve names.");
+        let silent = format!(
+            "Warning: {lead}, and no NetworkPolicy for these pods allows DNS (UDP port 53): they cannot resolve names."
+        );
         let some = format!("Note: {lead}; other connections time out.");
         for (egress, expected) in [
             (json!([]), Some(&silent)),
@@ -259,7 +282,10 @@ mod tests {
             (json!([{"ports": [{"port": 53, "protocol": "TCP"}]}]), Some(&silent)),
             (json!([{"ports": [{"port": 443}], "to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]), Some(&silent)),
             (dns.clone(), Some(&some)),
-            (json!([{"ports": [{"port": 50, "endPort": 60, "protocol": "UDP"}], "to": [{"namespaceSelector": {}}]}]), Some(&some)),
+            (
+                json!([{"ports": [{"port": 50, "endPort": 60, "protocol": "UDP"}], "to": [{"namespaceSelector": {}}]}]),
+                Some(&some),
+            ),
             (json!([{"ports": [{"port": "dns", "protocol": "UDP"}]}]), Some(&some)),
             (json!([{"to": [{"namespaceSelector": {}}]}]), Some(&some)),
             (json!([{}]), None),
@@ -290,7 +316,10 @@ mod tests {
         ]);
         let (advice, commands) = isolation_breach(&snapshot, "orchid-lab");
         assert_eq!(commands, ["kubectl -n orchid-lab delete networkpolicy open"]);
-        assert!(advice.ends_with("to keep a policy, an administrator labels it developerspace.dev/platform-policy=true."), "{advice}");
+        assert!(
+            advice.ends_with("to keep a policy, an administrator labels it developerspace.dev/platform-policy=true."),
+            "{advice}"
+        );
         snapshot.policies = Fetched::NotNeeded;
         assert_eq!(isolation_breach(&snapshot, "orchid-lab").1, ["kubectl -n orchid-lab get networkpolicies"]);
     }

@@ -1,4 +1,5 @@
-//! Settings of a space that its class does not allow, and their consequences. None of these deletes or changes anything immediately.
+//! Settings of a space that its class does not allow, and their consequences. None of these deletes or changes anything
+//! immediately.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
@@ -28,7 +29,12 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Di
 }
 
 /// The diagnoses about rules of its class that an existing space does not comply with.
-pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Diagnosis> {
+pub(super) fn violations(
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    classes: &[SpaceClass],
+    now: DateTime<Utc>,
+) -> Vec<Diagnosis> {
     let name = space.name_any();
     let of_class = class.map(|class| ClassInForce { spec: &class.spec, ..ClassInForce::new(class) });
     let objection = naming::objection(&name, of_class, classes);
@@ -39,9 +45,12 @@ pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, cla
         (Rule::Retain, Some(class)) => Some(disallowed_retain(space, class)),
         (Rule::Contact, Some(class)) => Some(missing_contacts(space, class)),
         (Rule::Name, _) => objection.as_deref().map(|objection| disallowed_name(&name, objection)),
-        (Rule::Size, _) => {
-            Some(oversized(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MAX_METADATA_BYTES))
-        }
+        (Rule::Size, _) => Some(oversized(
+            &name,
+            "spec.labels and spec.annotations",
+            ledger::bytes(&space.spec),
+            ledger::MAX_METADATA_BYTES,
+        )),
         (Rule::Protected | Rule::Never | Rule::Retain | Rule::Contact, None) => None,
     });
     diagnoses.chain(oversized_metadata(space)).collect()
@@ -49,26 +58,21 @@ pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, cla
 
 fn disallowed_protection(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Diagnosis {
     let (correction, permission) = (json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}));
-    lifetime_violation(space, class, "is protected", "allowProtected", &expiry(space, class, now)).with_commands(alternative_commands(
-        space,
-        class,
-        &correction,
-        &permission,
-    ))
+    lifetime_violation(space, class, "is protected", "allowProtected", &expiry(space, class, now))
+        .with_commands(alternative_commands(space, class, &correction, &permission))
 }
 
 fn disallowed_never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Diagnosis {
     let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
     let (correction, permission) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
     let is_held = protection::is_endless(space, Some(&class.spec));
-    let ends =
-        if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { expiry(space, class, now) };
-    lifetime_violation(space, class, "requests no expiry (spec.ttl)", "allowNever", &ends).with_commands(alternative_commands(
-        space,
-        class,
-        &correction,
-        &permission,
-    ))
+    let ends = if is_held {
+        "its spec is refused, and it does not expire while it is protected".to_owned()
+    } else {
+        expiry(space, class, now)
+    };
+    lifetime_violation(space, class, "requests no expiry (spec.ttl)", "allowNever", &ends)
+        .with_commands(alternative_commands(space, class, &correction, &permission))
 }
 
 /// The end of a space that requests no end although its class does not allow that.
@@ -108,7 +112,12 @@ fn disallowed_retain(space: &DeveloperSpace, class: &SpaceClass) -> Diagnosis {
 }
 
 /// The command for the owner, and the alternative command for an administrator.
-fn alternative_commands(space: &DeveloperSpace, class: &SpaceClass, correction: &Value, permission: &Value) -> [String; 2] {
+fn alternative_commands(
+    space: &DeveloperSpace,
+    class: &SpaceClass,
+    correction: &Value,
+    permission: &Value,
+) -> [String; 2] {
     let allow = format::shell_quoted(&json!({"spec": permission}).to_string());
     let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
     [patch_command(&space.name_any(), &json!({"spec": correction})), allow]
@@ -118,23 +127,32 @@ fn missing_contacts(space: &DeveloperSpace, class: &SpaceClass) -> Diagnosis {
     let missing = missing(space.spec.contact.as_ref(), required(&class.spec));
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let fields: Vec<String> = missing.iter().map(|field| format!("contact.{field}")).collect();
-    let filled: serde_json::Map<String, Value> = missing.iter().map(|field| ((*field).to_owned(), field.to_uppercase().into())).collect();
-    let sentence =
-        format!("DeveloperSpace {space_name} has no {}, which SpaceClass {class_name} requires of new spaces.", and_list(&fields));
+    let filled: serde_json::Map<String, Value> =
+        missing.iter().map(|field| ((*field).to_owned(), field.to_uppercase().into())).collect();
+    let sentence = format!(
+        "DeveloperSpace {space_name} has no {}, which SpaceClass {class_name} requires of new spaces.",
+        and_list(&fields)
+    );
     Diagnosis::warning(sentence).with_commands([patch_command(&space_name, &json!({"spec": {"contact": filled}}))])
 }
 
 fn disallowed_name(name: &str, objection: &str) -> Diagnosis {
-    Diagnosis::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace."))
+    Diagnosis::note(format!(
+        "No new space could be named {name}: {objection}. This one keeps its name and its namespace."
+    ))
 }
 
-/// The maximum size of a space's own labels and annotations in bytes. Only the policies enforce it: the operator does not read them.
+/// The maximum size of a space's own labels and annotations in bytes. Only the policies enforce it: the operator does
+/// not read them.
 const MAX_OWN_METADATA_BYTES: usize = 96 * 1024;
 
 fn oversized_metadata(space: &DeveloperSpace) -> Option<Diagnosis> {
-    let bytes: usize = [space.labels(), space.annotations()].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    let bytes: usize =
+        [space.labels(), space.annotations()].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
     let is_large = is_subject(space) && bytes > MAX_OWN_METADATA_BYTES;
-    is_large.then(|| oversized(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MAX_OWN_METADATA_BYTES))
+    is_large.then(|| {
+        oversized(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MAX_OWN_METADATA_BYTES)
+    })
 }
 
 fn oversized(name: &str, what: &str, bytes: usize, most: usize) -> Diagnosis {
@@ -205,8 +223,12 @@ mod tests {
             "at the next reconcile, the operator sets an expiry with at least 7 days' notice. Remove this setting, or ask an administrator \
             to allow it in the class.",
         );
-        let endless = DeveloperSpace { spec: DeveloperSpaceSpec { ttl: Some("never".into()), ..space.spec.clone() }, ..space.clone() };
-        let protected = DeveloperSpace { spec: DeveloperSpaceSpec { protected: true, ..space.spec.clone() }, ..space.clone() };
+        let endless = DeveloperSpace {
+            spec: DeveloperSpaceSpec { ttl: Some("never".into()), ..space.spec.clone() },
+            ..space.clone()
+        };
+        let protected =
+            DeveloperSpace { spec: DeveloperSpaceSpec { protected: true, ..space.spec.clone() }, ..space.clone() };
         for (space, lifetime, ends) in [
             (&endless, json!({"defaultTTL": "90d"}), none),
             (&endless, json!({"maxTTL": "30d"}), later),
@@ -229,15 +251,20 @@ mod tests {
         let mut space = space();
         (space.spec.protected, space.spec.ttl) = (true, Some("never".into()));
         let said = |space: &DeveloperSpace, class: &SpaceClass| lines(&violations(space, Some(class), &[], now()));
-        let first =
-            |line: &String| line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned());
+        let first = |line: &String| {
+            line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned())
+        };
         let what = |said: &[String]| said.iter().filter_map(first).collect::<Vec<_>>();
-        let (protected, never) = ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab requests no expiry (spec.ttl)");
+        let (protected, never) =
+            ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab requests no expiry (spec.ttl)");
         assert_eq!(what(&said(&space, &allows)), [protected, never]);
         allows.spec.lifetime.as_mut().unwrap().allow_protected = true;
         let refused = said(&space, &allows);
         assert_eq!(what(&refused), [never]);
-        assert!(refused[0].contains("it expires in 7d (2026-12-01T09:00:00Z)"), "the protection is not in force: {refused:?}");
+        assert!(
+            refused[0].contains("it expires in 7d (2026-12-01T09:00:00Z)"),
+            "the protection is not in force: {refused:?}"
+        );
         space.status.as_mut().unwrap().expires_at = None;
         let held = said(&space, &allows);
         assert_eq!(what(&held), [never]);
@@ -257,12 +284,18 @@ mod tests {
         let said = lines(&violations(space, Some(&demanding), &[], now()));
         assert_eq!(said[..2], expected);
         let name = "Note: No new space could be named orchids: a name without a dash can be a top-level domain";
-        assert!(said[2].starts_with(name) && said[2].ends_with("This one keeps its name and its namespace."), "{said:?}");
+        assert!(
+            said[2].starts_with(name) && said[2].ends_with("This one keeps its name and its namespace."),
+            "{said:?}"
+        );
         let expected = [
             "Warning: DeveloperSpace orchid-lab has 17 KiB of spec.labels and spec.annotations, and a change that adds to them is refused above 16 KiB.",
             "  kubectl edit dspace orchid-lab",
         ];
-        assert_eq!(told(|space| drop(space.spec.annotations.insert("example.com/a".into(), "a".repeat(17 * 1024)))), expected);
+        assert_eq!(
+            told(|space| drop(space.spec.annotations.insert("example.com/a".into(), "a".repeat(17 * 1024)))),
+            expected
+        );
     }
 
     #[test]

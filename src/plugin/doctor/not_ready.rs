@@ -28,7 +28,9 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Di
         return vec![no_such_space(snapshot)];
     }
     // `terminating` handles a space that is being deleted.
-    let Some(space) = snapshot.space.object().filter(|space| space.metadata.deletion_timestamp.is_none()) else { return vec![] };
+    let Some(space) = snapshot.space.object().filter(|space| space.metadata.deletion_timestamp.is_none()) else {
+        return vec![];
+    };
     let (status, reason, message) = ready(space).unwrap_or(("Unknown", Reason::Pending.as_str(), ""));
     if reason == Reason::Pending.as_str() {
         return vec![not_reconciled(snapshot, space, now)];
@@ -45,7 +47,9 @@ fn no_such_space(snapshot: &ClusterSnapshot) -> Diagnosis {
     let suggestions = similar(name, &names);
     let left_behind = snapshot.namespace.object().and_then(conflicts::left_behind);
     let namespace = match (&left_behind, snapshot.namespace.object()) {
-        (Some(left_behind), _) => format!(" {left_behind} An administrator can delete it, or offer it to a new space with this name."),
+        (Some(left_behind), _) => {
+            format!(" {left_behind} An administrator can delete it, or offer it to a new space with this name.")
+        }
         (None, Some(_)) => " A namespace with this name exists, but it does not belong to a space.".to_owned(),
         (None, None) => String::new(),
     };
@@ -60,7 +64,8 @@ fn no_such_space(snapshot: &ClusterSnapshot) -> Diagnosis {
     }
     let meant = suggestions.join(" or ");
     let commands = suggestions.iter().map(|name| format!("kubectl dspace doctor {name}"));
-    Diagnosis::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).with_commands(commands)
+    Diagnosis::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}"))
+        .with_commands(commands)
 }
 
 /// The diagnosis that the operator has not reported anything about the space.
@@ -90,7 +95,13 @@ fn outdated_status(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Diagno
 }
 
 /// The diagnosis of the reason of `Ready`.
-fn unready_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, word: &str, message: &str, now: DateTime<Utc>) -> Diagnosis {
+fn unready_diagnosis(
+    snapshot: &ClusterSnapshot,
+    space: &DeveloperSpace,
+    word: &str,
+    message: &str,
+    now: DateTime<Utc>,
+) -> Diagnosis {
     let name = space.name_any();
     let lead = if message.is_empty() {
         format!("DeveloperSpace {name} is not ready ({word}).")
@@ -112,7 +123,9 @@ fn unready_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, word: &
         Reason::RoleNotAllowed => problem(spec_advice::role_not_allowed(snapshot, space)),
         Reason::OwnerLimitExceeded => problem(conflicts::owner_limit(snapshot, space)),
         Reason::NamespaceTerminating | Reason::Terminating => {
-            let advice = "If the cause that blocks the deletion of the namespace is known, a separate finding reports it.".to_owned();
+            let advice =
+                "If the cause that blocks the deletion of the namespace is known, a separate finding reports it."
+                    .to_owned();
             problem((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
         Reason::IsolationBreached => problem(network::isolation_breach(snapshot, &name)),
@@ -128,16 +141,26 @@ fn unready_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, word: &
 fn expired_advice(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    let own =
-        snapshot.namespace.object().filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
+    let own = snapshot
+        .namespace
+        .object()
+        .filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
     if own.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
         let (state, commands) = operator::state(snapshot);
         let advice = "Its namespace is not deleted yet; if the deletion was refused, the message contains the reason.";
         return (format!("{advice} {state}"), commands);
     }
-    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell_quoted(class))).unwrap_or_default();
-    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell_quoted(&space.spec.owner.to_string()));
-    let advice = "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted.".to_owned();
+    let class = space
+        .spec
+        .class_name
+        .as_ref()
+        .map(|class| format!(" --class {}", format::shell_quoted(class)))
+        .unwrap_or_default();
+    let create =
+        format!("kubectl dspace create {name} --owner {}{class}", format::shell_quoted(&space.spec.owner.to_string()));
+    let advice =
+        "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted."
+            .to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }
 
@@ -165,10 +188,16 @@ mod tests {
         snapshot.space = Fetched::Found(None);
         (snapshot.name, snapshot.namespace) = ("orchid-lap".to_owned(), Fetched::Found(None));
         snapshot.spaces = Fetched::Found(vec![space()]);
-        let meant = ["Problem: There is no DeveloperSpace orchid-lap: did you mean orchid-lab?", "  kubectl dspace doctor orchid-lab"];
+        let meant = [
+            "Problem: There is no DeveloperSpace orchid-lap: did you mean orchid-lab?",
+            "  kubectl dspace doctor orchid-lab",
+        ];
         assert_eq!(diagnosis_lines(&snapshot), meant);
         snapshot.name = "team-tools".into();
-        assert_eq!(diagnosis_lines(&snapshot), ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]);
+        assert_eq!(
+            diagnosis_lines(&snapshot),
+            ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]
+        );
         snapshot.namespace = healthy().namespace;
         let taken = "Problem: There is no DeveloperSpace team-tools. A namespace with this name exists, but it does not belong to a space.";
         assert_eq!(diagnosis_lines(&snapshot)[0], taken);
@@ -194,7 +223,8 @@ mod tests {
 
     #[test]
     fn an_expired_space_whose_namespace_cannot_be_deleted() {
-        let mut snapshot = unready("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
+        let mut snapshot =
+            unready("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
         let expected = [
             "Problem: DeveloperSpace orchid-lab is not ready (Expired): failed to delete namespace orchid-lab: guard.example.com denied \
             the request. Its namespace is not deleted yet; if the deletion was refused, the message contains the reason. The operator is \
@@ -298,7 +328,10 @@ mod tests {
             (
                 "Frobnicated",
                 "",
-                vec!["Problem: DeveloperSpace orchid-lab is not ready (Frobnicated).", "  kubectl describe dspace orchid-lab"],
+                vec![
+                    "Problem: DeveloperSpace orchid-lab is not ready (Frobnicated).",
+                    "  kubectl describe dspace orchid-lab",
+                ],
             ),
         ] {
             assert_eq!(diagnosis_lines(&gone(reason, message)), expected, "{reason}");

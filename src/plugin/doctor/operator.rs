@@ -14,7 +14,13 @@ pub(super) fn state(snapshot: &ClusterSnapshot) -> Advice {
     match snapshot.operator.value().map(Vec::as_slice) {
         None => {
             let unread = "The state of the operator could not be read; ask an administrator to check it.".to_owned();
-            (unread, vec![get_command(DEFAULT_OPERATOR_NAMESPACE, OPERATOR), log_command(DEFAULT_OPERATOR_NAMESPACE, OPERATOR)])
+            (
+                unread,
+                vec![
+                    get_command(DEFAULT_OPERATOR_NAMESPACE, OPERATOR),
+                    log_command(DEFAULT_OPERATOR_NAMESPACE, OPERATOR),
+                ],
+            )
         }
         Some([]) => {
             let absent =
@@ -38,14 +44,20 @@ fn deployment_state(deployment: &Deployment) -> Advice {
             vec![format!("kubectl -n {namespace} scale deployment {name} --replicas=1")],
         ),
         (0, _) => (format!("The operator is not running: 0 of {wanted} replicas are available."), vec![pods, log]),
-        _ => (format!("The operator is running ({available} of {wanted} replicas are available); see its log for details."), vec![log]),
+        _ => (
+            format!(
+                "The operator is running ({available} of {wanted} replicas are available); see its log for details."
+            ),
+            vec![log],
+        ),
     }
 }
 
-/// Describes several Deployments with the labels of the operator. Every user who can create a Deployment can set these labels, so no command prints
-/// a log.
+/// Describes several Deployments with the labels of the operator. Every user who can create a Deployment can set these
+/// labels, so no command prints a log.
 fn ambiguous_state(deployments: &[Deployment]) -> Advice {
-    let names: Vec<(String, String)> = deployments.iter().map(|deployment| (namespace_of(deployment), deployment.name_any())).collect();
+    let names: Vec<(String, String)> =
+        deployments.iter().map(|deployment| (namespace_of(deployment), deployment.name_any())).collect();
     let named: Vec<String> = names.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
     let sentence = format!(
         "The state of the operator is unknown: {} Deployments have its labels, {}. Check which of them is the operator.",
@@ -89,7 +101,11 @@ mod tests {
                 "The operator is running (1 of 2 replicas are available); see its log for details.",
                 "kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
             ),
-            (deployment(2, 0), "The operator is not running: 0 of 2 replicas are available.", "kubectl -n developerspace-system get pods"),
+            (
+                deployment(2, 0),
+                "The operator is not running: 0 of 2 replicas are available.",
+                "kubectl -n developerspace-system get pods",
+            ),
             (
                 deployment(0, 0),
                 "The operator is scaled down: its Deployment has 0 replicas.",
@@ -121,8 +137,10 @@ mod tests {
             "spec": {"replicas": 1, "selector": {}, "template": {}},
         });
         snapshot.operator = Fetched::Found(vec![parse(value)]);
-        let expected =
-            ["kubectl -n platform-dspace get pods", "kubectl -n platform-dspace logs deployment/developerspace-operator --tail=20"];
+        let expected = [
+            "kubectl -n platform-dspace get pods",
+            "kubectl -n platform-dspace logs deployment/developerspace-operator --tail=20",
+        ];
         assert_eq!(state(&snapshot).1, expected);
     }
 
@@ -135,7 +153,8 @@ mod tests {
                 "status": {"availableReplicas": available},
             }))
         };
-        snapshot.operator = Fetched::Found(vec![deployment("aaa-tools", "x", 5), deployment("platform", "developerspace-operator", 0)]);
+        snapshot.operator =
+            Fetched::Found(vec![deployment("aaa-tools", "x", 5), deployment("platform", "developerspace-operator", 0)]);
         let expected = (
             "The state of the operator is unknown: 2 Deployments have its labels, aaa-tools/x and platform/developerspace-operator. Check \
             which of them is the operator."

@@ -1,4 +1,5 @@
-//! Reads the Deployments that may be the operator's. Every user who can create a Deployment can give it the operator's labels.
+//! Reads the Deployments that may be the operator's. Every user who can create a Deployment can give it the operator's
+//! labels.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +12,14 @@ use crate::{
     plugin::{cluster::Cluster, lenient_list, requests},
 };
 
-/// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default namespace if Deployments cannot
-/// be listed in all namespaces.
+/// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default
+/// namespace if Deployments cannot be listed in all namespaces.
 pub(super) async fn fetch_operator_deployments(cluster: &Cluster) -> Fetched<Vec<Deployment>> {
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
     // A Deployment that cannot be parsed was written by another user: the operator's Deployment has no such fields.
     if let Ok(found) = lenient_list::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
-        // Every user who can create a Deployment can create many with these labels, so each namespace is read only once.
+        // Every user who can create a Deployment can create many with these labels, so each namespace is read only
+        // once.
         let namespaces: BTreeSet<String> = found.objects.iter().map(namespace_of).collect();
         let mut homes = BTreeSet::new();
         for namespace in namespaces {
@@ -25,19 +27,30 @@ pub(super) async fn fetch_operator_deployments(cluster: &Cluster) -> Fetched<Vec
                 homes.insert(namespace);
             }
         }
-        return Fetched::Found(found.objects.into_iter().filter(|deployment| homes.contains(&namespace_of(deployment))).collect());
+        return Fetched::Found(
+            found.objects.into_iter().filter(|deployment| homes.contains(&namespace_of(deployment))).collect(),
+        );
     }
-    let home = Api::<WithoutManagedFields<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
-    let found =
-        home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|WithoutManagedFields(deployment)| deployment).collect());
-    Fetched::from_result(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
+    let home =
+        Api::<WithoutManagedFields<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
+    let found = home
+        .get_opt(names::OPERATOR)
+        .await
+        .map(|found| found.into_iter().map(|WithoutManagedFields(deployment)| deployment).collect());
+    Fetched::from_result(
+        found,
+        "get",
+        format!("Deployment {}", names::OPERATOR),
+        Some(names::DEFAULT_OPERATOR_NAMESPACE),
+    )
 }
 
 fn namespace_of(deployment: &Deployment) -> String {
     deployment.namespace().unwrap_or_default()
 }
 
-/// Returns true for the operator's default namespace, and for every other namespace that can be read and has no mark of a space.
+/// Returns true for the operator's default namespace, and for every other namespace that can be read and has no mark of
+/// a space.
 async fn may_run_the_operator(cluster: &Cluster, namespace: &str) -> bool {
     if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
         return true;
@@ -46,7 +59,8 @@ async fn may_run_the_operator(cluster: &Cluster, namespace: &str) -> bool {
     found.is_some_and(|found| !is_marked(&found.metadata))
 }
 
-/// Returns true if the namespace belongs to a space, or was released from one: its users could give any Deployment the operator's labels.
+/// Returns true if the namespace belongs to a space, or was released from one: its users could give any Deployment the
+/// operator's labels.
 fn is_marked(namespace: &ObjectMeta) -> bool {
     let label = |key: &str| namespace.labels.as_ref().and_then(|labels| labels.get(key));
     let annotation = |key: &str| namespace.annotations.as_ref().and_then(|annotations| annotations.get(key));
@@ -72,7 +86,10 @@ mod tests {
             (json!({"annotations": {"developerspace.dev/space-uid": "space-1"}}), true),
             (json!({"labels": {"developerspace.dev/released": "true"}}), true),
             (json!({"annotations": {"developerspace.dev/released-from": "aaa-lab/space-1"}}), true),
-            (json!({"labels": {"app.kubernetes.io/managed-by": "helm"}, "annotations": {"example.com/team": "platform"}}), false),
+            (
+                json!({"labels": {"app.kubernetes.io/managed-by": "helm"}, "annotations": {"example.com/team": "platform"}}),
+                false,
+            ),
             (json!({}), false),
         ] {
             assert_eq!(is_marked(&serde_json::from_value(metadata.clone()).unwrap()), marked, "{metadata}");
@@ -92,12 +109,19 @@ mod tests {
         let cluster = fake_cluster(move |request| {
             let path = request.uri().path();
             if path.ends_with("/deployments") {
-                return (200, json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": items}));
+                return (
+                    200,
+                    json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": items}),
+                );
             }
             let name = path.rsplit('/').next().unwrap_or_default();
             record.lock().unwrap().push(name.to_owned());
-            let annotations = if name == "fern-lab" { json!({(names::ANNOTATION_SPACE_UID): "space-1"}) } else { json!({}) };
-            (200, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}))
+            let annotations =
+                if name == "fern-lab" { json!({(names::ANNOTATION_SPACE_UID): "space-1"}) } else { json!({}) };
+            (
+                200,
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}),
+            )
         });
         let found = fetch_operator_deployments(&cluster).await;
         let names: Vec<String> = found.items().iter().map(kube::ResourceExt::name_any).collect();

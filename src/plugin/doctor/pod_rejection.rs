@@ -19,9 +19,11 @@ pub(super) enum PodRejection {
         /// `limits.cpu for: web`.
         what: String,
     },
-    /// The pod is outside the bounds of a LimitRange, see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`. Contains the message.
+    /// The pod is outside the bounds of a LimitRange, see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`.
+    /// Contains the message.
     OutOfLimits(String),
-    /// The pod violates the Pod Security level of the namespace, see <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
+    /// The pod violates the Pod Security level of the namespace, see
+    /// <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
     PodSecurity {
         /// `baseline` or `restricted`.
         level: String,
@@ -63,7 +65,8 @@ fn exceeded_quota(text: &str) -> Option<PodRejection> {
     let (requested, rest) = rest.split_once(", used: ")?;
     let (used, hard) = rest.split_once(", limited: ")?;
     let (used, hard) = (amounts(used), amounts(hard));
-    let of = |amounts: &BTreeMap<&str, &str>, resource: &str| amounts.get(resource).map_or("?", |amount| *amount).to_owned();
+    let of =
+        |amounts: &BTreeMap<&str, &str>, resource: &str| amounts.get(resource).map_or("?", |amount| *amount).to_owned();
     let exceeded = amounts(requested).into_iter().map(|(resource, requested)| ExceededResource {
         resource: resource.to_owned(),
         requested: requested.to_owned(),
@@ -74,10 +77,11 @@ fn exceeded_quota(text: &str) -> Option<PodRejection> {
     (!exceeded.is_empty()).then(|| PodRejection::QuotaExceeded { quota: quota.to_owned(), exceeded })
 }
 
-/// Returns true if the text is a valid name of an object. Users whose pods are rejected control part of an error message, and the name
-/// becomes part of a command.
+/// Returns true if the text is a valid name of an object. Users whose pods are rejected control part of an error
+/// message, and the name becomes part of a command.
 pub(super) fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
 }
 
 /// Parses amounts such as `pods=1,requests.cpu=500m`.
@@ -96,12 +100,16 @@ fn pod_security(text: &str) -> Option<PodRejection> {
     let (level, violations) = rest.split_once('"')?;
     // The level is followed by the version of the standard: baseline:latest.
     let level = level.split(':').next().unwrap_or(level);
-    Some(PodRejection::PodSecurity { level: level.to_owned(), violations: violations.trim_start_matches([':', ' ']).to_owned() })
+    Some(PodRejection::PodSecurity {
+        level: level.to_owned(),
+        violations: violations.trim_start_matches([':', ' ']).to_owned(),
+    })
 }
 
 fn out_of_limits(text: &str) -> Option<PodRejection> {
     let words = ["minimum ", "maximum ", " max limit to request ratio per "];
-    let is_about_limits = (text.contains(" usage per ") || text.contains(" ratio per ")) && words.iter().any(|word| text.contains(word));
+    let is_about_limits =
+        (text.contains(" usage per ") || text.contains(" ratio per ")) && words.iter().any(|word| text.contains(word));
     is_about_limits.then(|| PodRejection::OutOfLimits(text.to_owned()))
 }
 
@@ -127,7 +135,10 @@ mod tests {
     #[test]
     fn messages_of_the_api_server_are_classified() {
         let limits = |text: &str| PodRejection::OutOfLimits(text.to_owned());
-        let rejected = |exceeded: Vec<ExceededResource>| PodRejection::QuotaExceeded { quota: "developerspace".to_owned(), exceeded };
+        let rejected = |exceeded: Vec<ExceededResource>| PodRejection::QuotaExceeded {
+            quota: "developerspace".to_owned(),
+            exceeded,
+        };
         for (message, refusal) in [
             (
                 "Error creating: pods \"web-5d9c-x2x4z\" is forbidden: exceeded quota: developerspace, requested: requests.cpu=5, used: requests.cpu=8, limited: requests.cpu=10",
@@ -146,7 +157,9 @@ mod tests {
             ),
             (
                 "pods \"web-1\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2]",
-                limits("maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2"),
+                limits(
+                    "maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2",
+                ),
             ),
             (
                 "pods \"web-1\" is forbidden: minimum memory usage per Container is 64Mi, but request is 8Mi",
@@ -158,13 +171,21 @@ mod tests {
             ),
             (
                 "Error creating: pods \"web-1\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)",
-                PodRejection::PodSecurity { level: "baseline".to_owned(), violations: "host namespaces (hostNetwork=true)".to_owned() },
+                PodRejection::PodSecurity {
+                    level: "baseline".to_owned(),
+                    violations: "host namespaces (hostNetwork=true)".to_owned(),
+                },
             ),
             (
                 "Error creating: admission webhook \"images.example.com\" denied the request: no such registry",
-                PodRejection::Other("admission webhook \"images.example.com\" denied the request: no such registry".to_owned()),
+                PodRejection::Other(
+                    "admission webhook \"images.example.com\" denied the request: no such registry".to_owned(),
+                ),
             ),
-            ("exceeded quota: cut off, requested: pods=1", PodRejection::Other("exceeded quota: cut off, requested: pods=1".to_owned())),
+            (
+                "exceeded quota: cut off, requested: pods=1",
+                PodRejection::Other("exceeded quota: cut off, requested: pods=1".to_owned()),
+            ),
             ("", PodRejection::Other(String::new())),
         ] {
             assert_eq!(classify(message), refusal, "{message}");

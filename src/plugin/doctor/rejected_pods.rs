@@ -18,7 +18,10 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Di
     if snapshot.is_namespace_terminating() {
         return vec![];
     }
-    last_rejections(snapshot, now).iter().map(|(workload, rejection)| diagnosis(snapshot, workload, rejection)).collect()
+    last_rejections(snapshot, now)
+        .iter()
+        .map(|(workload, rejection)| diagnosis(snapshot, workload, rejection))
+        .collect()
 }
 
 fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRejection) -> Diagnosis {
@@ -26,8 +29,11 @@ fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRej
     let namespace = &snapshot.name;
     let rejected = format!("Pods of {kind} {name} are rejected");
     // The pod template of a Job is immutable, and that of an unknown kind may be immutable too.
-    let verb =
-        if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") { "edit" } else { "describe" };
+    let verb = if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") {
+        "edit"
+    } else {
+        "describe"
+    };
     let edit = format!("kubectl -n {namespace} {verb} {} {name}", kind.to_lowercase());
     match rejection {
         PodRejection::QuotaExceeded { quota, exceeded } if quota == names::CHILD => {
@@ -40,17 +46,26 @@ fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRej
             Diagnosis::problem(sentence).with_commands([usage, edit].into_iter().chain(raise))
         }
         PodRejection::QuotaExceeded { quota, exceeded } => {
-            let foreign = format!("ResourceQuota {quota}, which the operator does not manage: {}", describe_amounts(exceeded));
-            let sentence = format!("{rejected}, because they exceed {foreign}. Request less, or ask the owner of the quota to raise it.");
-            Diagnosis::problem(sentence).with_commands([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
+            let foreign =
+                format!("ResourceQuota {quota}, which the operator does not manage: {}", describe_amounts(exceeded));
+            let sentence = format!(
+                "{rejected}, because they exceed {foreign}. Request less, or ask the owner of the quota to raise it."
+            );
+            Diagnosis::problem(sentence)
+                .with_commands([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
         }
         PodRejection::Unspecified { quota, what } => {
             let is_ours = quota == names::CHILD;
             let whose = if is_ours { "" } else { ", which the operator does not manage," };
-            let sentence =
-                format!("{rejected}, because ResourceQuota {quota}{whose} limits resources that they do not set; they must specify {what}");
+            let sentence = format!(
+                "{rejected}, because ResourceQuota {quota}{whose} limits resources that they do not set; they must specify {what}"
+            );
             let advice = "Set resources.requests and resources.limits for each container";
-            let also = if is_ours { "." } else { ", or ask the owner of the quota to change it; no field of the space changes it." };
+            let also = if is_ours {
+                "."
+            } else {
+                ", or ask the owner of the quota to change it; no field of the space changes it."
+            };
             Diagnosis::problem(format!("{} {advice}{also}", with_period(&sentence)))
                 .with_commands([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
@@ -62,8 +77,10 @@ fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRej
         }
         PodRejection::Other(why) if why.contains("must be less than or equal to") && why.contains(" limit") => {
             let sentence = with_period(&format!("{rejected}: {why}"));
-            let advice = "A container that requests more than the default limit needs its own limit: set resources.limits.";
-            Diagnosis::problem(format!("{sentence} {advice}")).with_commands([edit, format!("kubectl -n {namespace} describe limitrange")])
+            let advice =
+                "A container that requests more than the default limit needs its own limit: set resources.limits.";
+            Diagnosis::problem(format!("{sentence} {advice}"))
+                .with_commands([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
         PodRejection::Other(why) => {
             let events = format!("kubectl -n {namespace} get events --field-selector=reason=FailedCreate");
@@ -72,18 +89,23 @@ fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRej
     }
 }
 
-/// The diagnosis about pods outside the bounds of a LimitRange, which is either the space's own or that of another user.
+/// The diagnosis about pods outside the bounds of a LimitRange, which is either the space's own or that of another
+/// user.
 fn out_of_limits(snapshot: &ClusterSnapshot, rejected: &str, why: &str, edit: String) -> Diagnosis {
     let namespace = &snapshot.name;
     let violated = limit_ranges::violated_ranges(snapshot.limits.items(), why);
     let foreign: Vec<String> = violated.iter().filter(|name| *name != names::CHILD).cloned().collect();
     if foreign.is_empty() || foreign.len() < violated.len() {
-        let sentence = with_period(&format!("{rejected}, because they are outside the limits for a container or pod: {why}"));
+        let sentence =
+            with_period(&format!("{rejected}, because they are outside the limits for a container or pod: {why}"));
         let advice = "Change their requests and limits; spec.limitRange of the space changes the defaults within the bounds of the class.";
         return Diagnosis::problem(format!("{sentence} {advice}"))
             .with_commands([format!("kubectl -n {namespace} describe limitrange"), edit]);
     }
-    let sentence = with_period(&format!("{rejected} by LimitRange {}, which the operator does not manage: {why}", and_list(&foreign)));
+    let sentence = with_period(&format!(
+        "{rejected} by LimitRange {}, which the operator does not manage: {why}",
+        and_list(&foreign)
+    ));
     let advice = "Containers without limits get the defaults of all LimitRanges in the namespace: set resources.requests and \
         resources.limits within all bounds, or ask the owner of the LimitRange to change it. No field of the space raises this bound.";
     let commands = foreign.iter().map(|name| format!("kubectl -n {namespace} describe limitrange {name}"));
@@ -92,15 +114,17 @@ fn out_of_limits(snapshot: &ClusterSnapshot, rejected: &str, why: &str, edit: St
 
 /// Describes the requested amounts and the usage of the quota.
 fn describe_amounts(exceeded: &[ExceededResource]) -> String {
-    let each = exceeded
-        .iter()
-        .map(|ExceededResource { resource, requested, used, hard }| format!("{resource} {requested} requested, {used} of {hard} used"));
+    let each = exceeded.iter().map(|ExceededResource { resource, requested, used, hard }| {
+        format!("{resource} {requested} requested, {used} of {hard} used")
+    });
     each.collect::<Vec<_>>().join("; ")
 }
 
 /// The advice about an insufficient quota, and the command that raises it as far as the class allows.
 fn quota_advice(snapshot: &ClusterSnapshot, exceeded: &[ExceededResource]) -> (&'static str, Option<String>) {
-    let Some(class) = snapshot.class_in_force() else { return ("Request less, or delete objects that are not needed.", None) };
+    let Some(class) = snapshot.class_in_force() else {
+        return ("Request less, or delete objects that are not needed.", None);
+    };
     let max = class.spec.quota.as_ref().map(|quota| &quota.max);
     let mut raised = serde_json::Map::new();
     for ExceededResource { resource, hard, .. } in exceeded {
@@ -171,10 +195,17 @@ mod tests {
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20"}}}'"#,
         ];
         let of = |quota: &str, requested: &str, used: &str, hard: &str| {
-            format!("pods \"web-5d9c-x\" is forbidden: exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {hard}")
+            format!(
+                "pods \"web-5d9c-x\" is forbidden: exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {hard}"
+            )
         };
         assert_eq!(rejected(&of("developerspace", "requests.cpu=5", "requests.cpu=8", "requests.cpu=10")), expected);
-        let full = rejected(&of("developerspace", "pods=1,requests.cpu=1", "pods=40,requests.cpu=20", "pods=40,requests.cpu=20"));
+        let full = rejected(&of(
+            "developerspace",
+            "pods=1,requests.cpu=1",
+            "pods=40,requests.cpu=20",
+            "pods=40,requests.cpu=20",
+        ));
         let expected = [
             "Problem: Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace orchid-lab: pods 1 requested, \
             40 of 40 used; requests.cpu 1 requested, 20 of 20 used. Request less, or delete objects that are not needed: the class allows \
@@ -251,7 +282,8 @@ mod tests {
         let said = "pods \"w\" is forbidden: maximum cpu usage per Container is 200m, but limit is 500m";
         snapshot.replica_sets = Fetched::Found(vec![set(said)]);
         let limits = json!([{"type": "Container", "max": {"cpu": "200m"}}]);
-        snapshot.limits = Fetched::Found(vec![parse(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
+        snapshot.limits =
+            Fetched::Found(vec![parse(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
         let expected = [
             "Problem: Pods of Deployment web are rejected by LimitRange cluster-baseline, which the operator does not manage: maximum cpu \
             usage per Container is 200m, but limit is 500m. Containers without limits get the defaults of all LimitRanges in the \

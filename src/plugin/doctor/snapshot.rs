@@ -1,4 +1,5 @@
-//! The objects about one space at one time, as far as the caller may read them. Sends no requests and evaluates nothing.
+//! The objects about one space at one time, as far as the caller may read them. Sends no requests and evaluates
+//! nothing.
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
@@ -22,7 +23,8 @@ pub(super) struct ClusterSnapshot {
     /// The requested name.
     pub(super) name: String,
     pub(super) space: Fetched<Option<DeveloperSpace>>,
-    /// All spaces if there is none with that name; the owner's spaces if the space is refused because of the owner limit.
+    /// All spaces if there is none with that name; the owner's spaces if the space is refused because of the owner
+    /// limit.
     pub(super) spaces: Fetched<Vec<DeveloperSpace>>,
     pub(super) classes: Fetched<Vec<SpaceClass>>,
     /// The Deployments that may be the operator's.
@@ -41,7 +43,8 @@ pub(super) struct ClusterSnapshot {
 }
 
 impl ClusterSnapshot {
-    /// The class that the spec names, else the class in the status, else the default class. A refusal of the spec is about this class.
+    /// The class that the spec names, else the class in the status, else the default class. A refusal of the spec is
+    /// about this class.
     pub(super) fn class(&self) -> Option<&SpaceClass> {
         let space = self.space.object()?;
         let kept = || space.status.as_ref().and_then(|status| status.class_name.as_deref());
@@ -51,7 +54,8 @@ impl ClusterSnapshot {
         }
     }
 
-    /// The class in force, which limits the lifetime and the namespace; before the space is admitted to a class, the class that it requests.
+    /// The class in force, which limits the lifetime and the namespace; before the space is admitted to a class, the
+    /// class that it requests.
     pub(super) fn class_in_force(&self) -> Option<&SpaceClass> {
         match self.space.object().and_then(standing) {
             Some(standing) => self.classes.items().iter().find(|class| class.name_any() == standing.class_name),

@@ -32,10 +32,14 @@ pub(super) fn class_not_found(snapshot: &ClusterSnapshot, space: &DeveloperSpace
     };
     let default = default_class(classes);
     let Some(choice) = default.or_else(|| classes.first()) else {
-        return ("No SpaceClass exists; an administrator must create one.".to_owned(), vec!["kubectl explain spaceclass.spec".to_owned()]);
+        return (
+            "No SpaceClass exists; an administrator must create one.".to_owned(),
+            vec!["kubectl explain spaceclass.spec".to_owned()],
+        );
     };
     let all: Vec<String> = classes.iter().map(kube::ResourceExt::name_any).collect();
-    let default_text = default.map_or_else(|| "none is the default".to_owned(), |class| format!("{} is the default", class.name_any()));
+    let default_text = default
+        .map_or_else(|| "none is the default".to_owned(), |class| format!("{} is the default", class.name_any()));
     let advice = format!("The classes are {}; {default_text}.", and_list(&all));
     let choice = choice.name_any();
     let mut commands = vec![patch_command(&name, &json!({"spec": {"className": choice}}))];
@@ -58,8 +62,9 @@ pub(super) fn class_not_accepted(snapshot: &ClusterSnapshot, space: &DeveloperSp
         return (format!("{sentence} Until then, you can choose another class."), commands);
     }
     let accepted = class.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::ACCEPTED));
-    let condition =
-        accepted.filter(|accepted| accepted.status == "False").map(|accepted| format!(" ({}): {}", accepted.reason, accepted.message));
+    let condition = accepted
+        .filter(|accepted| accepted.status == "False")
+        .map(|accepted| format!(" ({}): {}", accepted.reason, accepted.message));
     let class = class.name_any();
     let sentence = with_period(&format!("SpaceClass {class} is not accepted{}", condition.unwrap_or_default()));
     let commands = vec![format!("kubectl edit spaceclass {class}"), other];
@@ -72,12 +77,17 @@ pub(super) fn invalid_spec(snapshot: &ClusterSnapshot, space: &DeveloperSpace, n
     if let Some(at) = space.spec.renewed_at.filter(|at| *at > now) {
         let when = format::from_now(now, at);
         return (
-            format!("spec.renewedAt is in the future: the problem resolves itself {when}. To fix it now, renew the space."),
+            format!(
+                "spec.renewedAt is in the future: the problem resolves itself {when}. To fix it now, renew the space."
+            ),
             vec![format!("kubectl dspace renew {name}")],
         );
     }
     if let Some(ttl) = class.and_then(|class| fitting_ttl(space, class)) {
-        return (format!("The class allows a ttl of {ttl}."), vec![patch_command(&name, &json!({"spec": {"ttl": ttl}}))]);
+        return (
+            format!("The class allows a ttl of {ttl}."),
+            vec![patch_command(&name, &json!({"spec": {"ttl": ttl}}))],
+        );
     }
     let commands = vec![format!("kubectl edit dspace {name}"), "kubectl explain dspace.spec".to_owned()];
     ("Correct the field that the message names; existing objects stay unchanged until then.".to_owned(), commands)
@@ -97,11 +107,15 @@ fn fitting_ttl(space: &DeveloperSpace, class: &SpaceClass) -> Option<String> {
 pub(super) fn quota_exceeds(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let Some(class) = snapshot.class() else {
-        return ("You cannot read its class; ask an administrator what it allows.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
+        return (
+            "You cannot read its class; ask an administrator what it allows.".to_owned(),
+            vec![format!("kubectl edit dspace {name}")],
+        );
     };
     let none = ClassQuota::default();
     let quota = class.spec.quota.as_ref().unwrap_or(&none);
-    let most: BTreeMap<&String, &String> = quota.hard.iter().chain(&quota.max).map(|(resource, most)| (resource, &most.0)).collect();
+    let most: BTreeMap<&String, &String> =
+        quota.hard.iter().chain(&quota.max).map(|(resource, most)| (resource, &most.0)).collect();
     let limits: Vec<String> = most.iter().map(|(resource, most)| format!("{resource} {most}")).collect();
     let class = class.name_any();
     let advice = if limits.is_empty() {
@@ -115,9 +129,15 @@ pub(super) fn quota_exceeds(snapshot: &ClusterSnapshot, space: &DeveloperSpace) 
         most => Some((resource.clone(), most.map_or(Value::Null, |most| most.as_str().into()))),
     });
     let fitting: serde_json::Map<String, Value> = fitting.collect();
-    let command =
-        if fitting.is_empty() { format!("kubectl edit dspace {name}") } else { patch_command(&name, &json!({"spec": {"quota": fitting}})) };
-    (format!("{advice} Request less, or choose a class with a larger quota."), vec![command, "kubectl dspace classes".to_owned()])
+    let command = if fitting.is_empty() {
+        format!("kubectl edit dspace {name}")
+    } else {
+        patch_command(&name, &json!({"spec": {"quota": fitting}}))
+    };
+    (
+        format!("{advice} Request less, or choose a class with a larger quota."),
+        vec![command, "kubectl dspace classes".to_owned()],
+    )
 }
 
 pub(super) fn role_not_allowed(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice {
@@ -134,16 +154,22 @@ pub(super) fn role_not_allowed(snapshot: &ClusterSnapshot, space: &DeveloperSpac
     let mut commands = Vec::new();
     for member in space.spec.members.iter().filter(|member| !roles.contains(&member.role)) {
         let subject = format::shell_quoted(&member.subject().to_string());
-        commands.push(format!("kubectl dspace members remove {name} {subject} --role {}", format::shell_quoted(&member.role)));
+        commands.push(format!(
+            "kubectl dspace members remove {name} {subject} --role {}",
+            format::shell_quoted(&member.role)
+        ));
         commands.extend(role.map(|role| format!("kubectl dspace members add {name} {subject} --role {role}")));
     }
     let class = class.name_any();
     if commands.is_empty() {
-        let advice =
-            "All roles exist in the class. An administrator must create the ClusterRole that the message names, or correct the class.";
+        let advice = "All roles exist in the class. An administrator must create the ClusterRole that the message names, or correct the class.";
         return (advice.to_owned(), vec![format!("kubectl edit spaceclass {class}")]);
     }
-    let role_list = if roles.is_empty() { "has no roles for members".to_owned() } else { format!("has the roles {}", and_list(&roles)) };
+    let role_list = if roles.is_empty() {
+        "has no roles for members".to_owned()
+    } else {
+        format!("has the roles {}", and_list(&roles))
+    };
     (format!("SpaceClass {class} {role_list}."), commands)
 }
 
@@ -182,17 +208,24 @@ mod tests {
             ["No SpaceClass exists; an administrator must create one.", "  kubectl explain spaceclass.spec"]
         );
         snapshot.classes = Fetched::NotNeeded;
-        assert_eq!(advice_lines(&snapshot)[0], "You cannot list SpaceClasses; ask an administrator which classes exist.");
+        assert_eq!(
+            advice_lines(&snapshot)[0],
+            "You cannot list SpaceClasses; ask an administrator which classes exist."
+        );
     }
 
     #[test]
     fn the_advice_for_an_invalid_spec() {
         let snapshot = unready_with("InvalidSpec", |space| space.spec.ttl = Some("90d".to_owned()));
-        let expected = ["The class allows a ttl of 30d.", r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#];
+        let expected = [
+            "The class allows a ttl of 30d.",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#,
+        ];
         assert_eq!(advice_lines(&snapshot), expected);
         let never = unready_with("InvalidSpec", |space| space.spec.ttl = Some("never".to_owned()));
         assert_eq!(advice_lines(&never), expected);
-        let early = unready_with("InvalidSpec", |space| space.spec.renewed_at = Some("2026-11-24T09:05:00Z".parse().unwrap()));
+        let early =
+            unready_with("InvalidSpec", |space| space.spec.renewed_at = Some("2026-11-24T09:05:00Z".parse().unwrap()));
         let expected = [
             "spec.renewedAt is in the future: the problem resolves itself in 5m. To fix it now, renew the space.",
             "  kubectl dspace renew orchid-lab",
@@ -236,7 +269,10 @@ mod tests {
         ];
         assert_eq!(advice_lines(&snapshot), expected);
         snapshot.classes = Fetched::NotNeeded;
-        assert_eq!(advice_lines(&snapshot), ["Ask an administrator to correct the SpaceClass, or choose another class.", other]);
+        assert_eq!(
+            advice_lines(&snapshot),
+            ["Ask an administrator to correct the SpaceClass, or choose another class.", other]
+        );
     }
 
     #[test]
@@ -244,7 +280,9 @@ mod tests {
         let quota = [("requests.cpu", "30"), ("pods", "10"), ("services", "2")];
         let mut snapshot = unready_with("QuotaExceedsClass", |space| {
             space.spec.quota = quota.map(|(resource, asked)| (resource.to_owned(), asked.into())).into();
-            space.spec.members.push(parse(json!({"kind": "ServiceAccount", "namespace": "ci-home", "name": "robot", "role": "admin"})));
+            space.spec.members.push(parse(
+                json!({"kind": "ServiceAccount", "namespace": "ci-home", "name": "robot", "role": "admin"}),
+            ));
         });
         let expected = [
             "SpaceClass greenhouse allows at most pods 40 and requests.cpu 20. Request less, or choose a class with a larger quota.",
@@ -271,6 +309,9 @@ mod tests {
     #[test]
     fn the_message_of_the_operator_precedes_the_advice() {
         let told: Vec<Diagnosis> = diagnose(&unready_with("InvalidSpec", |_| {}), now());
-        assert!(told[0].sentence.starts_with("DeveloperSpace orchid-lab is not ready (InvalidSpec): so it is. Correct"), "{told:?}");
+        assert!(
+            told[0].sentence.starts_with("DeveloperSpace orchid-lab is not ready (InvalidSpec): so it is. Correct"),
+            "{told:?}"
+        );
     }
 }

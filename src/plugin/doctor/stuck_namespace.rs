@@ -33,10 +33,15 @@ fn diagnoses_of(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Diagnosis> {
         let found = conditions.find(|condition| condition.type_ == type_ && condition.status == "True")?;
         Some(found.message.as_deref().unwrap_or_default())
     };
-    let discovery = message("NamespaceDeletionDiscoveryFailure").or_else(|| message("NamespaceDeletionGroupVersionParsingFailure"));
+    let discovery =
+        message("NamespaceDeletionDiscoveryFailure").or_else(|| message("NamespaceDeletionGroupVersionParsingFailure"));
     let mut diagnoses: Vec<Diagnosis> = discovery.map(|message| unavailable_apis(&name, message)).into_iter().collect();
     if age >= DELETION_LIMIT {
-        diagnoses.extend(content_diagnosis(&name, message("NamespaceContentRemaining"), message("NamespaceFinalizersRemaining")));
+        diagnoses.extend(content_diagnosis(
+            &name,
+            message("NamespaceContentRemaining"),
+            message("NamespaceFinalizersRemaining"),
+        ));
         let failure = message("NamespaceDeletionContentFailure");
         diagnoses.extend(failure.map(|message| {
             let sentence = with_period(&format!(
@@ -66,8 +71,9 @@ fn diagnoses_of(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Diagnosis> {
 fn unavailable_apis(name: &str, message: &str) -> Diagnosis {
     let services = api_services(message);
     if services.is_empty() {
-        let sentence =
-            with_period(&format!("Namespace {name} is stuck in Terminating, because an API of the cluster does not respond: {message}"));
+        let sentence = with_period(&format!(
+            "Namespace {name} is stuck in Terminating, because an API of the cluster does not respond: {message}"
+        ));
         return Diagnosis::problem(sentence).with_commands(["kubectl get apiservices".to_owned()]);
     }
     let sentence = format!(
@@ -82,11 +88,13 @@ fn unavailable_apis(name: &str, message: &str) -> Diagnosis {
 
 /// `metrics.k8s.io/v1beta1` in a message is the APIService `v1beta1.metrics.k8s.io`.
 fn api_services(message: &str) -> Vec<String> {
-    let words =
-        message.split(|letter: char| letter.is_whitespace() || letter == ',').map(|word| word.trim_matches([':', '"', '.', '(', ')']));
+    let words = message
+        .split(|letter: char| letter.is_whitespace() || letter == ',')
+        .map(|word| word.trim_matches([':', '"', '.', '(', ')']));
     let services = words.filter_map(|word| {
         let (group, version) = word.split_once('/')?;
-        let is_version = version.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        let is_version =
+            version.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
         (is_version && group.contains('.') && version.bytes().all(|byte| byte.is_ascii_alphanumeric()))
             .then(|| format!("{version}.{group}"))
     });
@@ -103,7 +111,11 @@ fn content_diagnosis(name: &str, remaining: Option<&str>, finalizers: Option<&st
         return Some(Diagnosis::problem(sentence).with_commands([format!("kubectl get namespace {name} -o yaml")]));
     }
     let all: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
-    let what = if all.is_empty() { "objects in it still exist".to_owned() } else { format!("it still contains {}", and_list(&all)) };
+    let what = if all.is_empty() {
+        "objects in it still exist".to_owned()
+    } else {
+        format!("it still contains {}", and_list(&all))
+    };
     let lead = format!("Namespace {name} is stuck in Terminating, because {what}");
     let joined = kinds.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>().join(",");
     let columns = "-o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
@@ -114,7 +126,8 @@ fn content_diagnosis(name: &str, remaining: Option<&str>, finalizers: Option<&st
     };
     if waits.is_empty() {
         return Some(
-            Diagnosis::problem(format!("{lead}. They are slow to terminate, or a controller recreates them.")).with_commands([show]),
+            Diagnosis::problem(format!("{lead}. They are slow to terminate, or a controller recreates them."))
+                .with_commands([show]),
         );
     }
     let waits: Vec<String> = waits.into_iter().map(|(finalizer, _)| finalizer).collect();
@@ -124,11 +137,13 @@ fn content_diagnosis(name: &str, remaining: Option<&str>, finalizers: Option<&st
         and_list(&waits)
     );
     let kind = if let [(only, _)] = kinds.as_slice() { only.as_str() } else { "KIND" };
-    let remove = format!("kubectl -n {name} patch {kind} NAME --type=merge -p '{}'", json!({"metadata": {"finalizers": null}}));
+    let remove =
+        format!("kubectl -n {name} patch {kind} NAME --type=merge -p '{}'", json!({"metadata": {"finalizers": null}}));
     Some(Diagnosis::problem(sentence).with_commands([show, remove]))
 }
 
-/// The names and counts in `Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances`.
+/// The names and counts in
+/// `Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances`.
 fn counts(message: &str, between: &str) -> Vec<(String, String)> {
     let Some((_, list)) = message.split_once("remaining: ") else { return vec![] };
     let pair = |part: &str| {
@@ -151,8 +166,9 @@ fn finalizer_diagnosis(namespace: &Namespace) -> Option<Diagnosis> {
         and_list(&all)
     );
     let show = format!("kubectl get namespace {name} -o yaml");
-    let remove = (!namespace.finalizers().is_empty())
-        .then(|| format!("kubectl patch namespace {name} --type=merge -p '{}'", json!({"metadata": {"finalizers": null}})));
+    let remove = (!namespace.finalizers().is_empty()).then(|| {
+        format!("kubectl patch namespace {name} --type=merge -p '{}'", json!({"metadata": {"finalizers": null}}))
+    });
     Some(Diagnosis::problem(sentence).with_commands([show].into_iter().chain(remove)))
 }
 
@@ -195,7 +211,10 @@ mod tests {
         ];
         assert_eq!(stuck(&[("NamespaceDeletionGroupVersionParsingFailure", "it is odd")]), expected);
         for (message, services) in [
-            ("a.example.com/v1: refused, b.example.com/v2alpha1: timeout", vec!["v1.a.example.com", "v2alpha1.b.example.com"]),
+            (
+                "a.example.com/v1: refused, b.example.com/v2alpha1: timeout",
+                vec!["v1.a.example.com", "v2alpha1.b.example.com"],
+            ),
             ("read https://10.0.0.1/version and apps/v1 or x.y/view", vec![]),
         ] {
             assert_eq!(api_services(message), services, "{message}");
@@ -231,7 +250,10 @@ mod tests {
             stuck(&[("NamespaceContentRemaining", "all of it")]),
             ["Problem: Namespace orchid-lab is stuck in Terminating: all of it.", YAML]
         );
-        let failure = ("NamespaceDeletionContentFailure", "Failed to delete all resource types, 1 remaining: widgets is forbidden");
+        let failure = (
+            "NamespaceDeletionContentFailure",
+            "Failed to delete all resource types, 1 remaining: widgets is forbidden",
+        );
         let expected = [
             "Problem: Namespace orchid-lab is stuck in Terminating, because the API server could not delete everything in it: Failed to \
             delete all resource types, 1 remaining: widgets is forbidden. Kubernetes retries automatically.",
@@ -242,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_terminating_namespace_without_conditions() {
-        let unknown = "Warning: Namespace orchid-lab has been terminating for 2h, and its conditions do not report the cause.";
+        let unknown =
+            "Warning: Namespace orchid-lab has been terminating for 2h, and its conditions do not report the cause.";
         assert_eq!(stuck(&[]), [unknown, YAML]);
         let mut snapshot = healthy();
         set_terminating(

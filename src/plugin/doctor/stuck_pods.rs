@@ -54,7 +54,11 @@ fn stuck_pod(namespace: &str, pod: &Pod) -> Option<StuckPod> {
     }
     let name = pod.name_any();
     let describe = format!("kubectl -n {namespace} describe pod {name}");
-    let unscheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unscheduled {
         let reason = condition.reason.clone().unwrap_or_default();
         let why = condition.message.as_deref().unwrap_or("the cause is not reported");
@@ -64,7 +68,8 @@ fn stuck_pod(namespace: &str, pod: &Pod) -> Option<StuckPod> {
     let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let (container, waiting, reason) =
         containers.find_map(|container| waiting(container).map(|(waiting, reason)| (container, waiting, reason)))?;
-    let logs = (reason == "CrashLoopBackOff").then(|| format!("kubectl -n {namespace} logs {name} -c {} --previous", container.name));
+    let logs = (reason == "CrashLoopBackOff")
+        .then(|| format!("kubectl -n {namespace} logs {name} -c {} --previous", container.name));
     Some(StuckPod {
         cause: format!("{} {reason}", container.name),
         sentence: container_sentence(&name, container, waiting, reason),
@@ -75,7 +80,8 @@ fn stuck_pod(namespace: &str, pod: &Pod) -> Option<StuckPod> {
 /// The waiting state of a container, if it is not part of a normal start.
 fn waiting(container: &ContainerStatus) -> Option<(&ContainerStateWaiting, &str)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
+    let reason =
+        waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
     Some((waiting, reason))
 }
 
@@ -152,7 +158,10 @@ mod tests {
         for (status, expected) in [
             (
                 unscheduled,
-                vec!["Problem: Pod web-1 is not scheduled (Unschedulable): 0/3 nodes are available: 3 Insufficient cpu.", DESCRIBE],
+                vec![
+                    "Problem: Pod web-1 is not scheduled (Unschedulable): 0/3 nodes are available: 3 Insufficient cpu.",
+                    DESCRIBE,
+                ],
             ),
             (
                 container(&waiting("ImagePullBackOff", "Back-off pulling image"), &json!({})),
@@ -164,7 +173,11 @@ mod tests {
             ),
             (
                 container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(1, "Error")),
-                vec!["Problem: Container web of pod web-1 exits repeatedly (7 restarts), last with exit code 1.", LOGS, DESCRIBE],
+                vec![
+                    "Problem: Container web of pod web-1 exits repeatedly (7 restarts), last with exit code 1.",
+                    LOGS,
+                    DESCRIBE,
+                ],
             ),
             (
                 container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(137, "OOMKilled")),
@@ -196,7 +209,10 @@ mod tests {
         let pods = ["web-1", "web-2", "web-3"].map(|name| pod(name, &broken));
         let expected = "Problem: Container web of pod web-1 exits repeatedly (7 restarts).";
         assert_eq!(diagnosis_lines(pods[..1].to_vec())[0], expected);
-        assert_eq!(diagnosis_lines(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c has the same problem."));
+        assert_eq!(
+            diagnosis_lines(pods[..2].to_vec())[0],
+            format!("{expected} Another pod of ReplicaSet web-5d9c has the same problem.")
+        );
         let all = format!("{expected} 2 other pods of ReplicaSet web-5d9c have the same problem.");
         assert_eq!(diagnosis_lines(pods.to_vec()), [all.as_str(), LOGS, DESCRIBE]);
     }

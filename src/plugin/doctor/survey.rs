@@ -1,4 +1,5 @@
-//! All spaces at once: violations of the rules of their classes, for example after an upgrade, and namespaces that wait to be handed over.
+//! All spaces at once: violations of the rules of their classes, for example after an upgrade, and namespaces that wait
+//! to be handed over.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
@@ -42,13 +43,15 @@ pub(super) async fn fetch(cluster: &Cluster) -> anyhow::Result<Survey> {
         Ok(classes) => (classes, None),
         Err(error) => (vec![], Some(format!("failed to list SpaceClasses: {}", error_message(&error)))),
     };
-    let namespaces = list_all_pages(&Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
+    let namespaces =
+        list_all_pages(&Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()), ListParams::default())
+            .await;
     let namespaces = Fetched::from_result(namespaces, "list", "namespaces".to_owned(), None);
     Ok(Survey { spaces, is_partial: !is_complete, classes, classes_unread, namespaces })
 }
 
-/// The diagnoses, the most severe first. A space is checked against its class in force, or against the class that it requests if none is in
-/// force.
+/// The diagnoses, the most severe first. A space is checked against its class in force, or against the class that it
+/// requests if none is in force.
 pub(super) fn diagnose(survey: &Survey, now: DateTime<Utc>) -> Vec<Diagnosis> {
     let class_of = |space: &DeveloperSpace| {
         let in_force = standing(space).map(|standing| standing.class_name);
@@ -57,12 +60,15 @@ pub(super) fn diagnose(survey: &Survey, now: DateTime<Utc>) -> Vec<Diagnosis> {
             None => default_class(&survey.classes),
         }
     };
-    let violations = survey.spaces.iter().flat_map(|space| noncompliance::violations(space, class_of(space), &survey.classes, now));
+    let violations =
+        survey.spaces.iter().flat_map(|space| noncompliance::violations(space, class_of(space), &survey.classes, now));
     let namespaces = survey.namespaces.items().iter().filter_map(|namespace| {
         let space = survey.spaces.iter().find(|space| space.name_any() == namespace.name_any());
         // A namespace without a known space may belong to a space that the caller cannot list.
         let is_checked = space.is_some() || !survey.is_partial;
-        is_checked.then(|| offer_without_uid(namespace, space).or_else(|| left_over_namespace(namespace, space))).flatten()
+        is_checked
+            .then(|| offer_without_uid(namespace, space).or_else(|| left_over_namespace(namespace, space)))
+            .flatten()
     });
     let without_classes = survey.classes_unread.iter().map(|error| {
         Diagnosis::problem(format!(
@@ -88,7 +94,9 @@ fn unreadable_namespaces(survey: &Survey) -> Option<Diagnosis> {
 /// The note that most namespaces were not checked, because the caller may list namespaces but not spaces.
 fn unchecked_namespaces(survey: &Survey) -> Option<Diagnosis> {
     let is_gap = survey.is_partial && survey.namespaces.value().is_some();
-    is_gap.then(|| Diagnosis::note("You cannot list DeveloperSpaces, so the namespaces of other spaces were not checked."))
+    is_gap.then(|| {
+        Diagnosis::note("You cannot list DeveloperSpaces, so the namespaces of other spaces were not checked.")
+    })
 }
 
 /// Returns false for a user who may list neither spaces nor namespaces: the result is about their own space.
@@ -103,14 +111,15 @@ pub(super) fn unread_kinds(survey: &Survey) -> Vec<String> {
     namespaces.into_iter().chain(classes).collect()
 }
 
-/// The diagnosis about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer; one that was accepted needs
-/// nothing.
+/// The diagnosis about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer;
+/// one that was accepted needs nothing.
 fn offer_without_uid(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Diagnosis> {
     let key = names::ANNOTATION_ADOPT;
     let value = namespace.annotations().get(key).filter(|value| !value.contains('/'))?;
     let name = namespace.name_any();
-    let lead =
-        format!("Namespace {name} has the annotation {key}={value}, which contains no UID; the name alone is no longer a valid offer.");
+    let lead = format!(
+        "Namespace {name} has the annotation {key}={value}, which contains no UID; the name alone is no longer a valid offer."
+    );
     let remove = format!("kubectl annotate namespace {name} {key}-");
     let Some(space) = space else { return Some(Diagnosis::warning(lead).with_commands([remove])) };
     if recorded_uid(space).is_some_and(|uid| namespace.metadata.uid.as_deref() == Some(uid)) {
@@ -136,7 +145,9 @@ fn left_over_namespace(namespace: &Namespace, space: Option<&DeveloperSpace>) ->
 pub(super) fn headline(survey: &Survey, diagnoses: &[Diagnosis]) -> String {
     let (spaces, found) = (survey.spaces.len(), diagnoses.len());
     if found == 0 {
-        return format!("No findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.");
+        return format!(
+            "No findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail."
+        );
     }
     format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.")
 }
@@ -153,7 +164,11 @@ mod tests {
         let marks = json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "Group:moss"});
         let of_omar = |space: &mut DeveloperSpace| space.spec.owner.name = "omar@example.com".to_owned();
         let survey = Survey {
-            spaces: vec![space(), named_space("fern-lab", |space| space.spec.protected = true), named_space("legacy-lab", of_omar)],
+            spaces: vec![
+                space(),
+                named_space("fern-lab", |space| space.spec.protected = true),
+                named_space("legacy-lab", of_omar),
+            ],
             classes: vec![class()],
             namespaces: Fetched::Found(vec![
                 namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
@@ -192,8 +207,11 @@ mod tests {
             offered
         };
         assert_eq!(offer_without_uid(&offered("ns-7"), Some(&space())), None, "the space has this namespace");
-        let commands = |space: Option<&DeveloperSpace>| offer_without_uid(&offered("ns-8"), space).map(|diagnosis| diagnosis.commands);
-        let offer = "kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/space-3 --overwrite".to_owned();
+        let commands = |space: Option<&DeveloperSpace>| {
+            offer_without_uid(&offered("ns-8"), space).map(|diagnosis| diagnosis.commands)
+        };
+        let offer =
+            "kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/space-3 --overwrite".to_owned();
         let remove = "kubectl annotate namespace orchid-lab developerspace.dev/adopt-".to_owned();
         assert_eq!(commands(Some(&space())), Some(vec![offer, remove.clone()]));
         assert_eq!(commands(None), Some(vec![remove]));
@@ -233,7 +251,8 @@ mod tests {
 
     #[test]
     fn namespaces_that_could_not_be_listed_are_a_problem() {
-        let lead = "The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported";
+        let lead =
+            "The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported";
         let (forbidden, late) = ("you do not have permission to list them", "etcdserver: request timed out");
         for (error, is_partial, severity, why) in [
             (None, false, "Problem", forbidden),
@@ -241,7 +260,12 @@ mod tests {
             (Some(late), true, "Problem", late),
             (None, true, "Note", forbidden),
         ] {
-            let gap = Unreadable { verb: "list", what: "namespaces".to_owned(), namespace: None, error: error.map(ToOwned::to_owned) };
+            let gap = Unreadable {
+                verb: "list",
+                what: "namespaces".to_owned(),
+                namespace: None,
+                error: error.map(ToOwned::to_owned),
+            };
             let survey = Survey { is_partial, namespaces: Fetched::Unreadable(gap), ..Survey::default() };
             assert_eq!(lines(&diagnose(&survey, now())), [format!("{severity}: {lead}: {why}.")]);
             assert_eq!(unread_kinds(&survey).len(), usize::from(severity == "Problem"));
@@ -253,13 +277,22 @@ mod tests {
         let offer = |name: &str| namespace(name, &json!({"developerspace.dev/adopt": name}));
         let marks = json!({"developerspace.dev/space-uid": "space-9", "developerspace.dev/owner": "Group:moss"});
         let namespaces = Fetched::Found(vec![namespace("moss-lab", &marks), offer("fern-lab"), offer("orchid-lab")]);
-        let survey = Survey { spaces: vec![space()], is_partial: true, classes: vec![class()], namespaces, ..Survey::default() };
+        let survey =
+            Survey { spaces: vec![space()], is_partial: true, classes: vec![class()], namespaces, ..Survey::default() };
         let found = lines(&diagnose(&survey, now()));
-        assert!(found[0].starts_with("Warning: Namespace orchid-lab has the annotation developerspace.dev/adopt=orchid-lab"), "{found:?}");
+        assert!(
+            found[0]
+                .starts_with("Warning: Namespace orchid-lab has the annotation developerspace.dev/adopt=orchid-lab"),
+            "{found:?}"
+        );
         let note = "Note: You cannot list DeveloperSpaces, so the namespaces of other spaces were not checked.";
         // The warning has two commands.
         assert_eq!(found[3..], [note]);
-        let alone = Survey { is_partial: true, namespaces: Fetched::Found(vec![namespace("moss-lab", &marks)]), ..Survey::default() };
+        let alone = Survey {
+            is_partial: true,
+            namespaces: Fetched::Found(vec![namespace("moss-lab", &marks)]),
+            ..Survey::default()
+        };
         assert_eq!(lines(&diagnose(&alone, now())), [note]);
     }
 }

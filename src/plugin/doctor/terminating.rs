@@ -1,4 +1,5 @@
-//! Explains why a space cannot be deleted or stays terminating. `stuck_namespace` explains what blocks the deletion of its namespace.
+//! Explains why a space cannot be deleted or stays terminating. `stuck_namespace` explains what blocks the deletion of
+//! its namespace.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
@@ -43,12 +44,15 @@ fn protection_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now:
         return None;
     }
     if protection::is_endless(space, class) {
-        let sentence =
-            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until the protection is removed.");
+        let sentence = format!(
+            "DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until the protection is removed."
+        );
         return Some(Diagnosis::note(sentence).with_commands([unprotect_command(&name)]));
     }
     let end = space.status.as_ref().and_then(|status| status.expires_at);
-    let end = end.map(|end| format!(": the space expires {} ({})", format::from_now(now, end), rfc3339(end))).unwrap_or_default();
+    let end = end
+        .map(|end| format!(": the space expires {} ({})", format::from_now(now, end), rfc3339(end)))
+        .unwrap_or_default();
     Some(Diagnosis::warning(format!(
         "DeveloperSpace {name} sets spec.protected, but the protection is not in force{end}. The protection takes effect when the operator \
         accepts the spec."
@@ -69,7 +73,8 @@ fn blocked_deletion(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
         let sentence = format!("{lead} and is protected; the deletion waits until the protection is removed.");
         return Some(Diagnosis::problem(sentence).with_commands([unprotect]));
     }
-    let foreign: Vec<String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).cloned().collect();
+    let foreign: Vec<String> =
+        space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).cloned().collect();
     let has_ours = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
     if !has_ours {
         let sentence = format!(
@@ -78,15 +83,22 @@ fn blocked_deletion(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
         );
         return Some(Diagnosis::problem(sentence).with_commands([format!("kubectl edit dspace {name}")]));
     }
-    let also =
-        if foreign.is_empty() { String::new() } else { format!(" The deletion also waits for the finalizer {}.", and_list(&foreign)) };
+    let also = if foreign.is_empty() {
+        String::new()
+    } else {
+        format!(" The deletion also waits for the finalizer {}.", and_list(&foreign))
+    };
     // Waiting does not help if a request of the operator is refused.
     let is_refused = ready(space).is_some_and(|(_, _, message)| message.starts_with(DELETION_WAITS));
     if age < DELETION_LIMIT && !is_refused {
         let sentence = format!("{lead} and waits until its namespace is deleted: wait a moment.{also}");
-        return Some(Diagnosis::warning(sentence).with_commands([format!("kubectl wait dspace/{name} --for=delete --timeout=60s")]));
+        return Some(
+            Diagnosis::warning(sentence)
+                .with_commands([format!("kubectl wait dspace/{name} --for=delete --timeout=60s")]),
+        );
     }
-    if snapshot.namespace.is_absent() || (snapshot.namespace.object().is_some() && !snapshot.is_namespace_terminating()) {
+    if snapshot.namespace.is_absent() || (snapshot.namespace.object().is_some() && !snapshot.is_namespace_terminating())
+    {
         let what = if snapshot.namespace.is_absent() {
             "its namespace no longer exists, but its finalizer remains"
         } else {
@@ -95,18 +107,24 @@ fn blocked_deletion(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
         let (state, mut commands) = operator::state(snapshot);
         // The reason why the operator does not continue: the DELETE is refused, or the class does not allow Retain.
         let reported = ready(space).filter(|(status, _, message)| *status == "False" && !message.is_empty());
-        let reported = reported.map(|(_, _, message)| format!(" The operator reports: {}", with_period(message))).unwrap_or_default();
+        let reported = reported
+            .map(|(_, _, message)| format!(" The operator reports: {}", with_period(message)))
+            .unwrap_or_default();
         let mut sentence = format!("{lead}, and {what}.{reported} {state}{also}");
         if snapshot.namespace.is_absent() && foreign.is_empty() {
-            sentence.push_str(" Remove the finalizer with the last command only if the operator was removed permanently.");
+            sentence
+                .push_str(" Remove the finalizer with the last command only if the operator was removed permanently.");
             commands.push(patch_command(&name, &json!({"metadata": {"finalizers": null}})));
         }
         return Some(Diagnosis::problem(sentence).with_commands(commands));
     }
-    // If the namespace can be read, another check reports what holds it. Otherwise the operator's message is the only source.
-    let message = ready(space).filter(|(_, reason, _)| *reason == Reason::Terminating.as_str()).map(|(_, _, message)| message);
+    // If the namespace can be read, another check reports what holds it. Otherwise the operator's message is the only
+    // source.
     let message =
-        message.filter(|message| !message.is_empty() && snapshot.namespace.object().is_none()).map(|message| format!(" ({message})"));
+        ready(space).filter(|(_, reason, _)| *reason == Reason::Terminating.as_str()).map(|(_, _, message)| message);
+    let message = message
+        .filter(|message| !message.is_empty() && snapshot.namespace.object().is_none())
+        .map(|message| format!(" ({message})"));
     let sentence = format!("{lead} and waits until its namespace is deleted{}.{also}", message.unwrap_or_default());
     Some(Diagnosis::problem(sentence).with_commands([format!("kubectl get namespace {name} -o yaml")]))
 }
@@ -154,7 +172,10 @@ mod tests {
             removed.";
         assert_eq!(diagnosis_lines(&consenting(leaving(|space| space.spec.protected = true))), [problem, UNPROTECT]);
         // If the class does not allow protection, spec.protected has no effect.
-        assert!(diagnosis_lines(&leaving(|space| space.spec.protected = true))[0].contains("its namespace is not being deleted"));
+        assert!(
+            diagnosis_lines(&leaving(|space| space.spec.protected = true))[0]
+                .contains("its namespace is not being deleted")
+        );
         assert_eq!(diagnosis_lines(&healthy()), Vec::<String>::new());
     }
 
@@ -171,9 +192,10 @@ mod tests {
         };
         let mut snapshot = healthy_with(refused);
         snapshot.classes = Fetched::Found(vec![allows.clone()]);
-        let expected =
-            ["Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force: the space expires in 7d \
-            (2026-12-01T09:00:00Z). The protection takes effect when the operator accepts the spec."];
+        let expected = [
+            "Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force: the space expires in 7d \
+            (2026-12-01T09:00:00Z). The protection takes effect when the operator accepts the spec.",
+        ];
         assert_eq!(diagnosis_lines(&snapshot), expected);
         // The spec names a class that allows protection, and the class in force does not.
         let mut snapshot = healthy_with(|space| {
@@ -183,7 +205,10 @@ mod tests {
         snapshot.classes = Fetched::Found(vec![class(), orchard]);
         assert_eq!(diagnosis_lines(&snapshot), Vec::<String>::new());
         let all = lines(&crate::plugin::doctor::diagnose(&snapshot, now()));
-        assert!(all.iter().any(|line| line.contains("SpaceClass greenhouse does not allow that (lifetime.allowProtected)")), "{all:?}");
+        assert!(
+            all.iter().any(|line| line.contains("SpaceClass greenhouse does not allow that (lifetime.allowProtected)")),
+            "{all:?}"
+        );
         assert!(all.iter().all(|line| !line.contains("does not expire")), "{all:?}");
         let mut unobserved = healthy_with(|space| {
             space.spec.protected = true;
@@ -223,7 +248,8 @@ mod tests {
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];
         assert_eq!(diagnosis_lines(&snapshot), expected);
-        let mut snapshot = leaving(|space| set_unready(space, "Terminating", "namespace orchid-lab is being deleted: pods remain"));
+        let mut snapshot =
+            leaving(|space| set_unready(space, "Terminating", "namespace orchid-lab is being deleted: pods remain"));
         snapshot.namespace = Fetched::NotNeeded;
         let expected = [
             "Problem: DeveloperSpace orchid-lab has been terminating for 2h and waits until its namespace is deleted (namespace orchid-lab \
@@ -232,7 +258,11 @@ mod tests {
         ];
         assert_eq!(diagnosis_lines(&snapshot), expected);
         let snapshot = leaving(|space| {
-            set_unready(space, "ApplyFailed", "failed to delete namespace orchid-lab: guard.example.com denied the request");
+            set_unready(
+                space,
+                "ApplyFailed",
+                "failed to delete namespace orchid-lab: guard.example.com denied the request",
+            );
         });
         let expected = "Problem: DeveloperSpace orchid-lab has been terminating for 2h, and its namespace is not being deleted. The \
             operator reports: failed to delete namespace orchid-lab: guard.example.com denied the request. The operator is running (2 of 2 \
@@ -240,7 +270,11 @@ mod tests {
         assert_eq!(diagnosis_lines(&snapshot)[0], expected);
         let refused = healthy_with(|space| {
             space.metadata.deletion_timestamp = parse("2026-11-24T08:59:50Z".into());
-            set_unready(space, "Terminating", &format!("{DELETION_WAITS}failed to delete namespace orchid-lab: volumes first"));
+            set_unready(
+                space,
+                "Terminating",
+                &format!("{DELETION_WAITS}failed to delete namespace orchid-lab: volumes first"),
+            );
         });
         assert!(diagnosis_lines(&refused)[0].contains("volumes first"), "{:?}", diagnosis_lines(&refused));
         let moment = healthy_with(|space| space.metadata.deletion_timestamp = parse("2026-11-24T08:59:50Z".into()));

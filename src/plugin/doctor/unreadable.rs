@@ -27,8 +27,11 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
     }
     let diagnoses = forbidden.into_iter().map(|((severity, verb, namespace), what)| {
         let them = if what.len() == 1 && verb == "get" { "it" } else { "them" };
-        let sentence =
-            format!("{}{} could not be read: you do not have permission to {verb} {them}.", and_list(&what), in_namespace(namespace));
+        let sentence = format!(
+            "{}{} could not be read: you do not have permission to {verb} {them}.",
+            and_list(&what),
+            in_namespace(namespace)
+        );
         diagnosis(severity, &sentence)
     });
     diagnoses.chain(failed).collect()
@@ -40,8 +43,8 @@ pub(super) fn unread_requirements(snapshot: &ClusterSnapshot) -> Vec<String> {
     needed.map(|(gap, _)| gap.what.clone()).collect()
 }
 
-/// The gaps, and their severities. The operator's Deployment is omitted: few users may read it, and it matters only to other diagnoses, which then
-/// report that.
+/// The gaps, and their severities. The operator's Deployment is omitted: few users may read it, and it matters only to
+/// other diagnoses, which then report that.
 fn unreadable_parts(snapshot: &ClusterSnapshot) -> Vec<(&Unreadable, Severity)> {
     // Without `..`, so that a new field is not forgotten.
     let ClusterSnapshot {
@@ -82,8 +85,8 @@ fn unreadable_parts(snapshot: &ClusterSnapshot) -> Vec<(&Unreadable, Severity)> 
     all.into_iter().filter_map(|(gap, least)| gap.map(|gap| (gap, severity(gap, least)))).collect()
 }
 
-/// Returns true if users of the space can read its namespace, or if that is not known. They can while the space is ready: otherwise the namespace may
-/// not exist, and the operator may withhold or remove the bindings.
+/// Returns true if users of the space can read its namespace, or if that is not known. They can while the space is
+/// ready: otherwise the namespace may not exist, and the operator may withhold or remove the bindings.
 fn contents_are_readable(snapshot: &ClusterSnapshot) -> bool {
     if snapshot.space.is_absent() {
         return false;
@@ -119,7 +122,12 @@ mod tests {
 
     fn gap<T>(verb: &'static str, what: &str, namespace: Option<&str>, error: Option<&str>) -> Fetched<T> {
         let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
-        Fetched::Unreadable(Unreadable { verb, what: what.to_owned(), namespace: owned(namespace), error: owned(error) })
+        Fetched::Unreadable(Unreadable {
+            verb,
+            what: what.to_owned(),
+            namespace: owned(namespace),
+            error: owned(error),
+        })
     }
 
     #[test]

@@ -16,7 +16,11 @@ use crate::{
 
 pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<Diagnosis> {
     // The finding about a space that waits for the validation contains the advice.
-    let waits = snapshot.space.object().and_then(ready).is_some_and(|(_, reason, _)| reason == Reason::ClassNotAccepted.as_str());
+    let waits = snapshot
+        .space
+        .object()
+        .and_then(ready)
+        .is_some_and(|(_, reason, _)| reason == Reason::ClassNotAccepted.as_str());
     let outdated = snapshot.class().filter(|class| !waits && class.in_force().is_some());
     let advice = outdated.and_then(|class| advice(snapshot, class));
     advice.map(|(sentence, commands)| Diagnosis::warning(sentence).with_commands(commands)).into_iter().collect()

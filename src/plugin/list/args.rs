@@ -68,7 +68,8 @@ pub enum SortBy {
 }
 
 impl ListArgs {
-    /// Returns true if the arguments select the space. `me` is the caller, if the list is limited to the spaces of the caller.
+    /// Returns true if the arguments select the space. `me` is the caller, if the list is limited to the spaces of the
+    /// caller.
     pub(super) fn selects(&self, space: &DeveloperSpace, me: Option<&UserInfo>, now: DateTime<Utc>) -> bool {
         let soon = |Period(within): Period| {
             let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
@@ -88,7 +89,9 @@ impl SortBy {
         match self {
             Self::Name => spaces.sort_by_key(kube::ResourceExt::name_any),
             // Spaces that never end come last.
-            Self::Expiry => spaces.sort_by_key(|space| (spaces::expires_at(space).is_none(), spaces::expires_at(space), space.name_any())),
+            Self::Expiry => spaces.sort_by_key(|space| {
+                (spaces::expires_at(space).is_none(), spaces::expires_at(space), space.name_any())
+            }),
             Self::Age => spaces.sort_by_key(|space| (Reverse(spaces::created_at(space)), space.name_any())),
         }
     }
@@ -130,7 +133,8 @@ mod tests {
     #[test]
     fn spaces_without_an_expiry_come_last() {
         for (by, first) in [(SortBy::Name, "fern-lab"), (SortBy::Expiry, "orchid-lab")] {
-            let mut spaces = [a_space(), DeveloperSpace::new("fern-lab", create::minimal_spec(from_username("omar@example.com")))];
+            let mut spaces =
+                [a_space(), DeveloperSpace::new("fern-lab", create::minimal_spec(from_username("omar@example.com")))];
             by.sort(&mut spaces);
             assert_eq!(spaces[0].name_any(), first, "{by:?}");
         }

@@ -48,7 +48,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
     if args.watch { follow(cluster, args, me.as_ref(), &found, &mut columns).await } else { Ok(()) }
 }
 
-/// Reads the spaces. Named spaces are read individually, since a caller who may get a space is not necessarily allowed to list spaces.
+/// Reads the spaces. Named spaces are read individually, since a caller who may get a space is not necessarily allowed
+/// to list spaces.
 async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<DeveloperSpace>> {
     if args.names.is_empty() {
         return Ok(visible_spaces::list(cluster, args.selector.as_deref()).await?.spaces);
@@ -72,7 +73,8 @@ async fn follow(
     shown: &[DeveloperSpace],
     columns: &mut Columns,
 ) -> anyhow::Result<()> {
-    let mut versions: BTreeMap<String, Option<String>> = shown.iter().map(|space| (space.name_any(), space.resource_version())).collect();
+    let mut versions: BTreeMap<String, Option<String>> =
+        shown.iter().map(|space| (space.name_any(), space.resource_version())).collect();
     let mut config = wait::watch_config();
     config.label_selector.clone_from(&args.selector);
     if let [only] = args.names.as_slice() {

@@ -16,8 +16,20 @@ use crate::{
 /// The number of columns without -o wide.
 const FEW: usize = 9;
 const ALL: usize = 12;
-const HEADINGS: [&str; ALL] =
-    ["NAME", "OWNER", "CLASS", "READY", "REASON", "EXPIRES", "CPU", "MEMORY", "AGE", "TEAM", "NAMESPACE UID", "MESSAGE"];
+const HEADINGS: [&str; ALL] = [
+    "NAME",
+    "OWNER",
+    "CLASS",
+    "READY",
+    "REASON",
+    "EXPIRES",
+    "CPU",
+    "MEMORY",
+    "AGE",
+    "TEAM",
+    "NAMESPACE UID",
+    "MESSAGE",
+];
 
 fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<Utc>) -> [String; ALL] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -41,7 +53,8 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<U
     ]
 }
 
-/// A table that is printed in parts: the headings are printed once, and the columns of later lines align with the earlier ones.
+/// A table that is printed in parts: the headings are printed once, and the columns of later lines align with the
+/// earlier ones.
 pub(super) struct Columns {
     wide: bool,
     headings: bool,
@@ -96,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_table_shows_the_expiry_and_the_quota_usage() {
-        let uses = vec![ResourceUsage { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
+        let uses =
+            vec![ResourceUsage { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
         let quotas = Quotas::from([("orchid-lab".to_owned(), uses)]);
         let mut columns = Columns::new(false, true, &Flags::default());
         let expected = "\

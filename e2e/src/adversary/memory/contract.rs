@@ -1,5 +1,5 @@
-//! Owns admission in memory: it refuses the requests that the CRDs and the policies refuse according to the contract. The policies themselves are
-//! tested on the real API server.
+//! Owns admission in memory: it refuses the requests that the CRDs and the policies refuse according to the contract.
+//! The policies themselves are tested on the real API server.
 
 use serde_json::Value;
 
@@ -100,7 +100,9 @@ fn for_owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), 
         return Err(forbidden(format!("the space belongs to {}", owner.unwrap_or(&Value::Null))));
     }
     let Some(after) = after else { return Ok(()) };
-    let finalizers = |space: &Value| space["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == FINALIZER));
+    let finalizers = |space: &Value| {
+        space["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == FINALIZER))
+    };
     if before.is_some_and(|before| finalizers(before) && !finalizers(after)) {
         return Err(forbidden("the finalizer is the operator's".to_owned()));
     }
@@ -119,15 +121,17 @@ fn for_owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), 
             return Err(forbidden("a space without a namespace cannot be handed over".to_owned()));
         }
         let asked = [&named, &named_before, &in_force];
-        let refuses = |class: &&&String| find(objects, class).is_some_and(|class| !consents(class, "/spec/allowTransfer"));
+        let refuses =
+            |class: &&&String| find(objects, class).is_some_and(|class| !consents(class, "/spec/allowTransfer"));
         if is_missing || asked.iter().any(|class| refuses(&class)) {
             return Err(forbidden("the class does not allow a transfer".to_owned()));
         }
     }
     let class = find(objects, &named);
-    for (field, value, consent) in
-        [("protected", Value::Bool(true), "/spec/lifetime/allowProtected"), ("deletionPolicy", Value::from("Retain"), "/spec/allowRetain")]
-    {
+    for (field, value, consent) in [
+        ("protected", Value::Bool(true), "/spec/lifetime/allowProtected"),
+        ("deletionPolicy", Value::from("Retain"), "/spec/allowRetain"),
+    ] {
         let was_set = before.is_some_and(|before| before["spec"][field] == value);
         let refused = class.is_some_and(|class| !consents(class, consent)) || (is_missing && !comes);
         if after["spec"][field] == value && (!was_set || comes) && refused {
@@ -144,7 +148,9 @@ fn for_owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), 
 /// The names that a class allows.
 fn names(class: &Value, name: &str, is_new: bool) -> Result<(), Refused> {
     let matches = |pattern: &Value| {
-        pattern.as_str().is_some_and(|pattern| pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start)))
+        pattern
+            .as_str()
+            .is_some_and(|pattern| pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start)))
     };
     let rules = &class["spec"]["names"];
     if rules["denied"].as_array().is_some_and(|denied| denied.iter().any(matches)) {
@@ -178,7 +184,9 @@ fn reserved(objects: &Objects, name: &str) -> Result<(), Refused> {
 fn network(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     let Caller::User(_) = caller else { return Ok(()) };
     let home = Key { resource: "namespaces".to_owned(), namespace: String::new(), name: change.key.namespace.clone() };
-    let is_enforced = objects.get(&home).is_some_and(|home| home["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true");
+    let is_enforced = objects
+        .get(&home)
+        .is_some_and(|home| home["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true");
     match change.after {
         Some(_) if is_enforced => Err(forbidden("the class keeps NetworkPolicies to the operator".to_owned())),
         _ => Ok(()),
@@ -193,8 +201,11 @@ fn find<'a>(objects: &'a Objects, class: &str) -> Option<&'a Value> {
 fn consents(class: &Value, field: &str) -> bool {
     let conditions = class["status"]["conditions"].as_array();
     let accepted = conditions.is_some_and(|all| {
-        all.iter()
-            .any(|one| one["type"] == "Accepted" && one["status"] == "True" && one["observedGeneration"] == class["metadata"]["generation"])
+        all.iter().any(|one| {
+            one["type"] == "Accepted"
+                && one["status"] == "True"
+                && one["observedGeneration"] == class["metadata"]["generation"]
+        })
     });
     accepted && class.pointer(field) == Some(&Value::Bool(true))
 }

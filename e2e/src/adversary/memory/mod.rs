@@ -1,5 +1,5 @@
-//! Owns a world in memory: the whole controller on an API server in memory, with a clock that is moved by hand. A sequence takes milliseconds here,
-//! and the same sequence always runs the same way.
+//! Owns a world in memory: the whole controller on an API server in memory, with a clock that is moved by hand. A
+//! sequence takes milliseconds here, and the same sequence always runs the same way.
 
 mod contract;
 mod objects;
@@ -53,7 +53,8 @@ impl MemoryWorld {
         let (requeue, requeued) = RequeueSender::new();
         let slots = WorkerSlots::new(WORKERS);
         let (recorder, writing) = events::recorder(client.clone(), slots.clone(), "adversary");
-        let (clock, protected) = (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
+        let (clock, protected) =
+            (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
         let ctx = Arc::new(Context { requeue, ..Context::new(Io::new(client, clock, protected, recorder), slots) });
         let running = tokio::spawn(async move {
             let working = controller::run(ctx, requeued, RELIST, std::future::pending());

@@ -85,7 +85,11 @@ impl Objects {
     }
 
     /// The objects of a resource, in one namespace or in all.
-    pub(super) fn list<'a>(&'a self, resource: &'a str, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+    pub(super) fn list<'a>(
+        &'a self,
+        resource: &'a str,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a Value)> {
         let first = Key { resource: resource.to_owned(), namespace: namespace.to_owned(), name: String::new() };
         let belongs = move |key: &Key| key.resource == resource && (namespace.is_empty() || key.namespace == namespace);
         self.stored.range(first..).take_while(move |(key, _)| belongs(key))
@@ -127,7 +131,9 @@ impl Objects {
     fn log(&mut self, key: &Key, before: Option<Value>, after: Option<Value>) {
         let event = Event { version: self.version, before, after };
         let log = self.logs.entry(key.resource.clone()).or_default();
-        log.watches.retain(|(selector, sender)| event.line(selector).map_or_else(|| !sender.is_closed(), |line| sender.send(line).is_ok()));
+        log.watches.retain(|(selector, sender)| {
+            event.line(selector).map_or_else(|| !sender.is_closed(), |line| sender.send(line).is_ok())
+        });
         log.events.push_back(event);
         if log.events.len() > KEPT {
             log.events.pop_front();

@@ -1,4 +1,5 @@
-//! Owns the API server in memory, which answers the requests of kube's client. Its clock is tokio's, so that a paused runtime moves it.
+//! Owns the API server in memory, which answers the requests of kube's client. Its clock is tokio's, so that a paused
+//! runtime moves it.
 
 use std::{
     convert::Infallible,
@@ -116,13 +117,19 @@ impl Server {
         let query: Map<String, Value> = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
             .map(|(key, value)| (key.into(), Value::String(value.into())))
             .collect();
-        let header_value = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let (content, accept) = (header_value(header::CONTENT_TYPE).to_owned(), header_value(header::ACCEPT).to_owned());
-        let impersonated = head.headers.get(IMPERSONATE).and_then(|name| name.to_str().ok()).map(|name| Caller::User(name.to_owned()));
+        let header_value =
+            |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (content, accept) =
+            (header_value(header::CONTENT_TYPE).to_owned(), header_value(header::ACCEPT).to_owned());
+        let impersonated =
+            head.headers.get(IMPERSONATE).and_then(|name| name.to_str().ok()).map(|name| Caller::User(name.to_owned()));
         let caller = impersonated.as_ref().unwrap_or(caller);
         let bytes = body.collect_bytes().await.map_err(|error| bad(error.to_string()))?;
-        let body: Value =
-            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))? };
+        let body: Value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?
+        };
         let named = !target.key.name.is_empty();
         if target.key.resource == "selfsubjectaccessreviews" {
             return Ok(respond(201, &review(body)));
@@ -132,11 +139,17 @@ impl Server {
                 Ok(self.watch(&target, &query))
             }
             Method::GET if !named => Ok(respond(200, &self.list(&target, &query))),
-            Method::GET => self.get(&target, accept.contains("PartialObjectMetadata")).map(|object| respond(200, &object)),
+            Method::GET => {
+                self.get(&target, accept.contains("PartialObjectMetadata")).map(|object| respond(200, &object))
+            }
             Method::POST => self.create(caller, &target, body).map(|object| respond(201, &object)),
             Method::PUT => self.update(caller, &target, &|_| Ok(body.clone())).map(|object| respond(200, &object)),
-            Method::PATCH if query.contains_key("dryRun") => self.get(&target, false).map(|object| respond(200, &object)),
-            Method::PATCH => self.update(caller, &target, &|current| patched(current, &content, &body)).map(|object| respond(200, &object)),
+            Method::PATCH if query.contains_key("dryRun") => {
+                self.get(&target, false).map(|object| respond(200, &object))
+            }
+            Method::PATCH => self
+                .update(caller, &target, &|current| patched(current, &content, &body))
+                .map(|object| respond(200, &object)),
             Method::DELETE => self.delete(caller, &target, &body).map(|object| respond(200, &object)),
             method => Err(bad(format!("{method} is not served"))),
         }
@@ -146,9 +159,9 @@ impl Server {
         if target.key.resource == "clusterroles" {
             let name = target.key.name.as_str();
             let metadata = json!({"name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "1"});
-            let found = ROLES
-                .contains(&name)
-                .then(|| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}));
+            let found = ROLES.contains(&name).then(
+                || json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}),
+            );
             return found.ok_or_else(|| not_found(name));
         }
         let objects = self.objects();
@@ -175,7 +188,8 @@ impl Server {
         let since = number("resourceVersion").unwrap_or_default();
         let end = tokio::time::sleep(Duration::from_secs(number("timeoutSeconds").unwrap_or(LONGEST_WATCH)));
         let lines = self.objects().watch(&target.key.resource, since, selector(query));
-        let lines = futures::stream::unfold(lines, |mut lines| async move { lines.recv().await.map(|line| (line, lines)) });
+        let lines =
+            futures::stream::unfold(lines, |mut lines| async move { lines.recv().await.map(|line| (line, lines)) });
         let body = StreamBody::new(lines.map(|line: Bytes| Ok::<_, Infallible>(Frame::data(line))).take_until(end));
         Response::new(body.boxed_unsync())
     }
@@ -194,18 +208,29 @@ impl Server {
         if let Some(home) = home {
             let home = objects.get(&home).ok_or_else(|| not_found(&key.namespace))?;
             if !home["metadata"]["deletionTimestamp"].is_null() {
-                let message = format!("unable to create new content in namespace {} because it is being terminated", key.namespace);
+                let message = format!(
+                    "unable to create new content in namespace {} because it is being terminated",
+                    key.namespace
+                );
                 return Err(Refused { code: 403, reason: "Forbidden", message });
             }
         }
         if objects.get(&key).is_some() {
-            return Err(Refused { code: 409, reason: "AlreadyExists", message: format!("{} {:?} already exists", key.resource, key.name) });
+            return Err(Refused {
+                code: 409,
+                reason: "AlreadyExists",
+                message: format!("{} {:?} already exists", key.resource, key.name),
+            });
         }
         if let Some(fields) = object.as_object_mut() {
             fields.remove("status");
         }
         self.0.defaults.fill(&key.resource, &mut object);
-        contract::validate(caller, &Change { key: &key, subresource: "", before: None, after: Some(&object) }, &objects)?;
+        contract::validate(
+            caller,
+            &Change { key: &key, subresource: "", before: None, after: Some(&object) },
+            &objects,
+        )?;
         let metadata = &mut object["metadata"];
         metadata["uid"] = format!("00000000-0000-4000-8000-{:012x}", objects.version() + 1).into();
         metadata["creationTimestamp"] = self.timestamp().into();
@@ -224,14 +249,21 @@ impl Server {
         Ok(object)
     }
 
-    fn update(&self, caller: &Caller, target: &Target, change: &dyn Fn(&Value) -> Result<Value, Refused>) -> Result<Value, Refused> {
+    fn update(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        change: &dyn Fn(&Value) -> Result<Value, Refused>,
+    ) -> Result<Value, Refused> {
         let mut objects = self.objects();
         let before = objects.get(&target.key).ok_or_else(|| not_found(&target.key.name))?.clone();
         let mut wanted_object = change(&before)?;
         let version = &wanted_object["metadata"]["resourceVersion"];
         if !version.is_null() && *version != before["metadata"]["resourceVersion"] {
-            let message =
-                format!("Operation cannot be fulfilled on {} {:?}: the object has been modified", target.key.resource, target.key.name);
+            let message = format!(
+                "Operation cannot be fulfilled on {} {:?}: the object has been modified",
+                target.key.resource, target.key.name
+            );
             return Err(Refused { code: 409, reason: "Conflict", message });
         }
         let mut after = before.clone();
@@ -241,7 +273,9 @@ impl Server {
             self.0.defaults.fill(&target.key.resource, &mut wanted_object);
             after = wanted_object;
             after["status"] = before["status"].clone();
-            for kept in ["uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion", "name", "namespace"] {
+            for kept in
+                ["uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion", "name", "namespace"]
+            {
                 after["metadata"][kept] = before["metadata"][kept].clone();
             }
             if let Some(fields) = after["metadata"].as_object_mut() {
@@ -253,13 +287,15 @@ impl Server {
                 fields.remove("status");
             }
         }
-        let change = Change { key: &target.key, subresource: &target.subresource, before: Some(&before), after: Some(&after) };
+        let change =
+            Change { key: &target.key, subresource: &target.subresource, before: Some(&before), after: Some(&after) };
         contract::validate(caller, &change, &objects)?;
         if after == before {
             return Ok(after);
         }
         if after["spec"] != before["spec"] {
-            after["metadata"]["generation"] = (before["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
+            after["metadata"]["generation"] =
+                (before["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
         }
         let is_held = after["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
         if target.key.resource != "namespaces" && !after["metadata"]["deletionTimestamp"].is_null() && !is_held {
@@ -285,7 +321,11 @@ impl Server {
                 return Err(Refused { code: 409, reason: "Conflict", message });
             }
         }
-        contract::validate(caller, &Change { key: &target.key, subresource: "", before: Some(&before), after: None }, &objects)?;
+        contract::validate(
+            caller,
+            &Change { key: &target.key, subresource: "", before: Some(&before), after: None },
+            &objects,
+        )?;
         let is_held = before["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
         let is_namespace = target.key.resource == "namespaces";
         if !is_held && !is_namespace {
@@ -329,7 +369,8 @@ impl Server {
             let mut objects = server.objects();
             if let Some(mut quota) = objects.get(&key).cloned() {
                 let hard = quota["spec"]["hard"].clone();
-                let used: Value = hard.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), json!("0"))).collect();
+                let used: Value =
+                    hard.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), json!("0"))).collect();
                 quota["status"] = json!({"hard": hard, "used": used});
                 objects.put(&key, quota);
             }
@@ -365,7 +406,8 @@ fn patched(current: &Value, content: &str, patch: &Value) -> Result<Value, Refus
     let mut after = current.clone();
     if content == "application/json-patch+json" {
         let patch: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|error| bad(error.to_string()))?;
-        let failed = |error: json_patch::PatchError| Refused { code: 422, reason: "Invalid", message: error.to_string() };
+        let failed =
+            |error: json_patch::PatchError| Refused { code: 422, reason: "Invalid", message: error.to_string() };
         json_patch::patch(&mut after, &patch).map_err(failed)?;
     } else {
         json_patch::merge(&mut after, patch);

@@ -46,8 +46,9 @@ fn within_the_class(trace: &Trace, incarnation: &Incarnation<'_>) -> Result<(), 
         true => longest,
         false => shortest,
     };
-    let shortened =
-        trace.last_allowed_shortening(last.at).map(|at| at + if trace.was_endless() { WITHDRAWN.max(longest) } else { longest });
+    let shortened = trace
+        .last_allowed_shortening(last.at)
+        .map(|at| at + if trace.was_endless() { WITHDRAWN.max(longest) } else { longest });
     let deadline = (over.since + notice).max(shortened.unwrap_or_default()) + trace.lateness + SLACK;
     if last.at > deadline {
         return Err(format!(
@@ -86,7 +87,9 @@ fn step(
     if bound > state.at {
         return Ok(None);
     }
-    let was_there = before.and_then(|before| own(incarnation, before)).is_some_and(|before| text(before, "/status/className") == in_force);
+    let was_there = before
+        .and_then(|before| own(incarnation, before))
+        .is_some_and(|before| text(before, "/status/className") == in_force);
     Ok(Some(match over {
         Some(over) => over,
         None if was_there => Over { since: bound, by_a_change: false },
@@ -101,20 +104,30 @@ fn own<'a>(incarnation: &Incarnation<'_>, state: &'a ObservedState) -> Option<&'
 
 /// A deleted space is removed, unless its deletion policy retains the namespace.
 fn deleted(trace: &Trace, incarnation: &Incarnation<'_>) -> Result<(), String> {
-    let Some(asked) = incarnation.versions.iter().find(|version| !version.space["metadata"]["deletionTimestamp"].is_null()) else {
+    let Some(asked) =
+        incarnation.versions.iter().find(|version| !version.space["metadata"]["deletionTimestamp"].is_null())
+    else {
         return Ok(());
     };
     let Some((_, state)) = trace.last_two() else { return Ok(()) };
-    let Some(space) = state.space(incarnation.name()).filter(|space| uid(space) == uid(&asked.space)) else { return Ok(()) };
+    let Some(space) = state.space(incarnation.name()).filter(|space| uid(space) == uid(&asked.space)) else {
+        return Ok(());
+    };
     let changed = incarnation
         .versions
         .iter()
         .rev()
         .find(|version| text(&version.space, "/spec/deletionPolicy") == "Retain")
         .map_or(asked.at, |version| version.at);
-    let deadline = asked.at.max(changed).max(trace.restarts.last().copied().unwrap_or_default()) + DELETED_WITHIN + trace.lateness;
+    let deadline =
+        asked.at.max(changed).max(trace.restarts.last().copied().unwrap_or_default()) + DELETED_WITHIN + trace.lateness;
     if text(space, "/spec/deletionPolicy") != "Retain" && state.at > deadline {
-        Err(format!("DeveloperSpace {} was deleted at {} and is still there at {}", incarnation.name(), asked.at, state.at))
+        Err(format!(
+            "DeveloperSpace {} was deleted at {} and is still there at {}",
+            incarnation.name(),
+            asked.at,
+            state.at
+        ))
     } else {
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! I7: a class that is refused or missing deletes nothing and suppresses nothing, and objects that others created remain.
+//! I7: a class that is refused or missing deletes nothing and suppresses nothing, and objects that others created
+//! remain.
 
 use serde_json::Value;
 
@@ -22,7 +23,10 @@ pub(super) fn check(trace: &Trace) -> Result<(), String> {
             && state.living_namespace(space).is_some()
             && text(space, "/status/className") == text(space, "/spec/className")
         {
-            return Err(format!("DeveloperSpace {} has its namespace and is not Ready, since its class was refused later", name_of(space)));
+            return Err(format!(
+                "DeveloperSpace {} has its namespace and is not Ready, since its class was refused later",
+                name_of(space)
+            ));
         }
     }
     match before {
@@ -47,8 +51,11 @@ fn contradictory_classes_are_refused(trace: &Trace, state: &ObservedState) -> Re
 fn restored(trace: &Trace, state: &ObservedState) -> Result<(), String> {
     for exchange in trace.accepted() {
         let (Action::RestoreNamespace(space), Ok(namespace)) = (exchange.action, &exchange.response) else { continue };
-        let deleted = trace.accepted().any(|later| later.action == Action::DeleteNamespace(space) && later.at > exchange.at);
-        let stays = state.namespace(&trace.names.space(space)).is_some_and(|now| uid_of(now) == uid_of(namespace) && is_living(now));
+        let deleted =
+            trace.accepted().any(|later| later.action == Action::DeleteNamespace(space) && later.at > exchange.at);
+        let stays = state
+            .namespace(&trace.names.space(space))
+            .is_some_and(|now| uid_of(now) == uid_of(namespace) && is_living(now));
         if !deleted && !stays {
             return Err(format!("namespace {} was restored by an administrator and was deleted", name_of(namespace)));
         }
@@ -62,12 +69,19 @@ fn still_there(trace: &Trace, (before, state): (&ObservedState, &ObservedState),
     let name = name_of(space);
     let stays = state.namespace(name).is_some_and(|now| uid_of(now) == uid_of(namespace) && is_living(now));
     let by_hand = trace.accepted().any(|exchange| {
-        matches!(exchange.action, Action::DeleteNamespace(of) if trace.names.space(of) == name) && exchange.at >= before.at
+        matches!(exchange.action, Action::DeleteNamespace(of) if trace.names.space(of) == name)
+            && exchange.at >= before.at
     });
     if stays || by_hand {
         return Ok(());
     }
-    let mut versions = trace.versions.get(name).into_iter().flatten().filter(|version| uid_of(&version.space) == uid_of(space));
-    let is_ended = versions.any(|version| holds(&version.space, "Expired") || !version.space["metadata"]["deletionTimestamp"].is_null());
-    if is_ended { Ok(()) } else { Err(format!("namespace {name} went, and its space has neither expired nor been deleted")) }
+    let mut versions =
+        trace.versions.get(name).into_iter().flatten().filter(|version| uid_of(&version.space) == uid_of(space));
+    let is_ended = versions
+        .any(|version| holds(&version.space, "Expired") || !version.space["metadata"]["deletionTimestamp"].is_null());
+    if is_ended {
+        Ok(())
+    } else {
+        Err(format!("namespace {name} went, and its space has neither expired nor been deleted"))
+    }
 }

@@ -1,5 +1,5 @@
-//! Owns the oracles I1 to I7: the properties that hold whatever users do. Each oracle reads the requests and the observed states; none calls the
-//! operator's own code.
+//! Owns the oracles I1 to I7: the properties that hold whatever users do. Each oracle reads the requests and the
+//! observed states; none calls the operator's own code.
 
 mod access;
 mod ceiling;

@@ -22,7 +22,8 @@ pub(super) fn check(trace: &Trace) -> Result<(), String> {
         let is_there = state.class(in_force).is_some();
         let rules = trace.class(in_force).and_then(|class| trace.rules(class, state.at));
         if let Some(rules) = rules.filter(|_| is_there) {
-            has_protections(state, (space, namespace), rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
+            has_protections(state, (space, namespace), rules)
+                .map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
         }
     }
     state.namespaces().try_for_each(|namespace| released(trace, (before, state), namespace))
@@ -37,9 +38,13 @@ fn has_protections(state: &ObservedState, (space, namespace): (&Value, &Value), 
         return Err(format!("Pod Security enforces {label}, and the class says {level}"));
     }
     let hard = &rules.spec["quota"]["hard"];
-    let quota = state.inside(name, "ResourceQuota").find(|quota| name_of(quota) == "developerspace").ok_or("there is no quota")?;
+    let quota = state
+        .inside(name, "ResourceQuota")
+        .find(|quota| name_of(quota) == "developerspace")
+        .ok_or("there is no quota")?;
     for (key, limit) in hard.as_object().into_iter().flatten() {
-        let most = rules.spec["quota"]["max"].get(key).map_or_else(|| number(limit), |max| number(max).max(number(limit)));
+        let most =
+            rules.spec["quota"]["max"].get(key).map_or_else(|| number(limit), |max| number(max).max(number(limit)));
         let given = quota["spec"]["hard"].get(key).ok_or_else(|| format!("the quota lacks {key}"))?;
         if number(given) > most {
             return Err(format!("the quota gives {given} of {key}, and the class allows {most}"));
@@ -51,12 +56,17 @@ fn has_protections(state: &ObservedState, (space, namespace): (&Value, &Value), 
             return Err(format!("load balancers are limited to {given:?}, and the class's ceiling is {ceiling}"));
         }
     }
-    let limits = state.inside(name, "LimitRange").find(|limits| name_of(limits) == "developerspace").ok_or("there is no LimitRange")?;
+    let limits = state
+        .inside(name, "LimitRange")
+        .find(|limits| name_of(limits) == "developerspace")
+        .ok_or("there is no LimitRange")?;
     for item in rules.spec["limitRange"].as_array().into_iter().flatten() {
-        let written = limits["spec"]["limits"].as_array().and_then(|all| all.iter().find(|one| one["type"] == item["type"]));
+        let written =
+            limits["spec"]["limits"].as_array().and_then(|all| all.iter().find(|one| one["type"] == item["type"]));
         for bound in ["max", "maxLimitRequestRatio"] {
             let lacks = |key: &String| written.is_none_or(|written| written[bound].get(key).is_none());
-            if let Some(key) = item[bound].as_object().into_iter().flatten().map(|(key, _)| key).find(|key| lacks(key)) {
+            if let Some(key) = item[bound].as_object().into_iter().flatten().map(|(key, _)| key).find(|key| lacks(key))
+            {
                 return Err(format!("the LimitRange lacks {bound} of {key}"));
             }
         }
@@ -66,7 +76,8 @@ fn has_protections(state: &ObservedState, (space, namespace): (&Value, &Value), 
 
 fn isolated(state: &ObservedState, (space, namespace): (&Value, &str), rules: &Rules) -> Result<(), String> {
     let policies: Vec<&Value> = state.inside(namespace, "NetworkPolicy").collect();
-    let ours = policies.iter().find(|policy| name_of(policy) == "developerspace-isolation").ok_or("there is no isolation")?;
+    let ours =
+        policies.iter().find(|policy| name_of(policy) == "developerspace-isolation").ok_or("there is no isolation")?;
     let peers = ours.pointer("/spec/ingress/0/from").and_then(Value::as_array).map_or(0, Vec::len);
     let most = 1 + rules.spec["network"]["allowFromNamespaces"].as_array().map_or(0, Vec::len);
     if ours["spec"]["ingress"].as_array().map_or(0, Vec::len) != 1 || peers > most || peers == 0 {
@@ -84,28 +95,43 @@ fn isolated(state: &ObservedState, (space, namespace): (&Value, &str), rules: &R
 }
 
 /// A release needs the consent of the class, and lowers no protection.
-fn released(trace: &Trace, (before, state): (Option<&ObservedState>, &ObservedState), namespace: &Value) -> Result<(), String> {
+fn released(
+    trace: &Trace,
+    (before, state): (Option<&ObservedState>, &ObservedState),
+    namespace: &Value,
+) -> Result<(), String> {
     let metadata = &namespace["metadata"];
     if metadata["labels"]["developerspace.dev/released"] != "true" || !is_living(namespace) {
         return Ok(());
     }
     let name = name_of(namespace);
-    let lacks = ["ResourceQuota", "LimitRange", "NetworkPolicy"].into_iter().find(|kind| state.inside(name, kind).next().is_none());
+    let lacks = ["ResourceQuota", "LimitRange", "NetworkPolicy"]
+        .into_iter()
+        .find(|kind| state.inside(name, kind).next().is_none());
     if let Some(kind) = lacks {
         return Err(format!("namespace {name} was released and has no {kind}"));
     }
     if strictness(&metadata["labels"][ENFORCE]) < strictness(&"baseline".into()) {
-        return Err(format!("namespace {name} was released, and Pod Security enforces {}", metadata["labels"][ENFORCE]));
+        return Err(format!(
+            "namespace {name} was released, and Pod Security enforces {}",
+            metadata["labels"][ENFORCE]
+        ));
     }
-    let was_released =
-        |before: &Value| uid_of(before) == uid_of(namespace) && before["metadata"]["labels"]["developerspace.dev/released"] == "true";
+    let was_released = |before: &Value| {
+        uid_of(before) == uid_of(namespace) && before["metadata"]["labels"]["developerspace.dev/released"] == "true"
+    };
     if before.and_then(|before| before.namespace(name)).is_some_and(was_released) {
         return Ok(());
     }
     let class = text(namespace, "/metadata/annotations/developerspace.dev~1released-class");
     let since = before.map_or(state.at, |before| before.at);
-    let consents = trace.class(class).is_some_and(|class| trace.rules_since(class, since).iter().any(|rules| rules.retain));
-    if consents { Ok(()) } else { Err(format!("namespace {name} was released, and SpaceClass {class} does not allow Retain")) }
+    let consents =
+        trace.class(class).is_some_and(|class| trace.rules_since(class, since).iter().any(|rules| rules.retain));
+    if consents {
+        Ok(())
+    } else {
+        Err(format!("namespace {name} was released, and SpaceClass {class} does not allow Retain"))
+    }
 }
 
 fn strictness(level: &Value) -> u8 {

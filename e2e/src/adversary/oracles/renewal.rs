@@ -12,7 +12,8 @@ use crate::{
 
 /// The time by which a seal may be written early; times have whole seconds.
 const EARLY: TimeDelta = TimeDelta::milliseconds(1_300);
-/// A warning within ten seconds of its threshold counts as given at the threshold, so an end can come nearer by that time.
+/// A warning within ten seconds of its threshold counts as given at the threshold, so an end can come nearer by that
+/// time.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(12);
 /// The recorded times that set an end, except renewals. `warnBefore` is not one of them.
 const TIMES: [&str; 7] = ["ttl", "expiresAt", "protected", "maxTTL", "maxLifetime", "allowNever", "allowProtected"];
@@ -24,7 +25,8 @@ pub(super) fn check(trace: &Trace) -> Result<(), String> {
     })
 }
 
-/// Between two versions with the same recorded times, only renewals, other warnings and the operator can change the end.
+/// Between two versions with the same recorded times, only renewals, other warnings and the operator can change the
+/// end.
 fn announced_ends_stay(incarnation: &Incarnation<'_>) -> Result<(), String> {
     for (before, after) in incarnation.versions.iter().zip(incarnation.versions.iter().skip(1)) {
         let (terms, present) = (&before.space["status"]["terms"], &after.space["status"]["terms"]);

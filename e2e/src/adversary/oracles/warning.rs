@@ -1,4 +1,5 @@
-//! I6: no space expires without a warning that was in place for the required time, or before the end that its status showed.
+//! I6: no space expires without a warning that was in place for the required time, or before the end that its status
+//! showed.
 
 use chrono::TimeDelta;
 
@@ -23,7 +24,8 @@ pub(super) fn check(trace: &Trace) -> Result<(), String> {
 fn warned(trace: &Trace, incarnation: &Incarnation<'_>) -> Result<(), String> {
     let Some(place) = incarnation.sealed() else { return Ok(()) };
     let seal = &incarnation.versions[place];
-    let had_namespace = incarnation.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
+    let had_namespace =
+        incarnation.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
     let (Some(end), true) = (seal.expires_at, had_namespace) else { return Ok(()) };
     let shown = incarnation.versions[place - 1].expires_at;
     if shown.is_none_or(|shown| shown > seal.at + EARLY) {
@@ -34,8 +36,8 @@ fn warned(trace: &Trace, incarnation: &Incarnation<'_>) -> Result<(), String> {
             seal.at
         ));
     }
-    // A class whose shortest warning is longer moves the end until the given warning has been in place for that time. After a renewal, a new warning
-    // is given.
+    // A class whose shortest warning is longer moves the end until the given warning has been in place for that time.
+    // After a renewal, a new warning is given.
     let longest_move = trace.all_rules().map(|rules| rules.warn.1).max().unwrap_or_default() + LATE;
     let is_of_this_end = |version: &Version| {
         let moved = version.expires_at.map(|warned| end - warned);

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     Setting,
-    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, until_end_state, until_silent},
+    setting::{
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, until_end_state,
+        until_silent,
+    },
     views::unwarned_class,
 };
 use crate::{
@@ -36,7 +39,8 @@ pub(super) async fn clock_steps(setting: Setting) -> Result<()> {
     sleep_until(rig.due_time(early).context("it has no end")? + TimeDelta::seconds(2)).await;
     tokio::time::sleep(setting.duration(4, 20)).await;
     ensure!(namespace_uid(&rig, early)? == uid, "the namespace is another");
-    let ended = rig.proxy.journal().since(from, |entry| entry.request_info.seals || entry.request_info.verb == "delete");
+    let ended =
+        rig.proxy.journal().since(from, |entry| entry.request_info.seals || entry.request_info.verb == "delete");
     ensure!(ended.is_empty(), "due by the machine's clock alone, it was ended: {}", ended[0].line());
     set_clock(&rig, TimeDelta::zero(), early).await?;
     until_namespace_deleted(&rig, early).await?;
@@ -49,7 +53,8 @@ pub(super) async fn clock_steps(setting: Setting) -> Result<()> {
     delete_spaces(&rig, &names).await
 }
 
-/// Steps the clock, and waits until the operator has received two responses with the new time: it does not trust a single one.
+/// Steps the clock, and waits until the operator has received two responses with the new time: it does not trust a
+/// single one.
 async fn set_clock(rig: &Rig, by: TimeDelta, name: &str) -> Result<()> {
     rig.proxy.network(|network| network.clock = by);
     let from = rig.proxy.journal().len();
@@ -102,9 +107,17 @@ pub(super) async fn far_ends(setting: Setting) -> Result<()> {
         let objects = rig.view.objects(name);
         let space = objects.get("DeveloperSpace").context("no space")?;
         match (&end["expiresAt"], end["ttl"].as_str()) {
-            (Value::String(at), _) => ensure!(space["status"]["expiresAt"] == at.as_str(), "{name} ends {}", space["status"]["expiresAt"]),
-            (_, Some("never")) => ensure!(space["status"]["expiresAt"].is_null(), "{name} ends {}", space["status"]["expiresAt"]),
-            _ => ensure!(time(space, "/status/expiresAt")? > now() + TimeDelta::days(190), "{name} ends {}", space["status"]["expiresAt"]),
+            (Value::String(at), _) => {
+                ensure!(space["status"]["expiresAt"] == at.as_str(), "{name} ends {}", space["status"]["expiresAt"]);
+            }
+            (_, Some("never")) => {
+                ensure!(space["status"]["expiresAt"].is_null(), "{name} ends {}", space["status"]["expiresAt"]);
+            }
+            _ => ensure!(
+                time(space, "/status/expiresAt")? > now() + TimeDelta::days(190),
+                "{name} ends {}",
+                space["status"]["expiresAt"]
+            ),
         }
     }
     until_silent(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;

@@ -10,7 +10,10 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, until_end_state, until_silent},
+    setting::{
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, until_end_state,
+        until_silent,
+    },
     views::unwarned_class,
 };
 use crate::{
@@ -58,8 +61,11 @@ pub(super) async fn stuck_binding(setting: Setting) -> Result<()> {
     change_spec(&rig, name, json!({"className": "sweep-roomy"})).await?;
     tokio::time::sleep(setting.duration(10, 60)).await;
     rig.ensure_alive().await?;
-    let deletions =
-        rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete" && entry.request_info.resource == "rolebindings").len();
+    let deletions = rig
+        .proxy
+        .journal()
+        .since(from, |entry| entry.request_info.verb == "delete" && entry.request_info.resource == "rolebindings")
+        .len();
     ensure!(deletions > 0, "it did not try to replace the binding");
     ensure!(deletions <= 20, "{deletions} deletions of a binding that cannot go");
     create(&rig, &names[1], json!({})).await?;
@@ -140,11 +146,9 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
             .await?;
         }
     }
-    for entry in rig
-        .proxy
-        .journal()
-        .since(from, |entry| entry.request_info.verb == "delete" && entry.request_info.resource == "namespaces" && entry.was_done())
-    {
+    for entry in rig.proxy.journal().since(from, |entry| {
+        entry.request_info.verb == "delete" && entry.request_info.resource == "namespaces" && entry.was_done()
+    }) {
         let due = rig.due_time(&entry.request_info.name).context("a namespace was deleted that has no end")?;
         ensure!(entry.at >= due, "deleted before its time: {}", entry.line());
     }
@@ -158,7 +162,11 @@ pub(super) async fn cascades(setting: Setting) -> Result<()> {
     let names = setting.names(ways.len());
     create_ready(&rig, &names, json!({})).await?;
     for (name, way) in names.iter().zip(ways) {
-        setting.cluster.kubectl(&["delete", "developerspace", name, &format!("--cascade={way}"), "--wait=false"]).await?.ok()?;
+        setting
+            .cluster
+            .kubectl(&["delete", "developerspace", name, &format!("--cascade={way}"), "--wait=false"])
+            .await?
+            .ok()?;
     }
     for (name, way) in names.iter().zip(ways) {
         until_end_state(&rig, name, EndState::Gone).await.with_context(|| format!("deleted with {way}"))?;

@@ -56,8 +56,12 @@ struct EventRun {
 
 /// Groups the paths into batches that run at once.
 fn path_batches(setting: &Setting) -> Vec<Vec<LifecyclePath>> {
-    let paths: Vec<LifecyclePath> = path::all().into_iter().filter(|path| !setting.bounded || BOUNDED_PATHS.contains(&path.name)).collect();
-    paths.chunks(if setting.bounded { paths.len() } else { MAX_CONCURRENT_PATHS }).map(<[LifecyclePath]>::to_vec).collect()
+    let paths: Vec<LifecyclePath> =
+        path::all().into_iter().filter(|path| !setting.bounded || BOUNDED_PATHS.contains(&path.name)).collect();
+    paths
+        .chunks(if setting.bounded { paths.len() } else { MAX_CONCURRENT_PATHS })
+        .map(<[LifecyclePath]>::to_vec)
+        .collect()
 }
 
 /// Returns the runs of these paths, and the result of an undisturbed run of each path.
@@ -66,25 +70,30 @@ async fn runs(setting: &Setting, rig: &Rig, paths: &[LifecyclePath]) -> Result<(
     let (references, failed) = run_references(rig, &format!("{prefix}-"), paths).await;
     ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
     let numbers = &EVENT_NUMBERS[..if setting.bounded { BOUNDED_EVENT_COUNT } else { EVENT_NUMBERS.len() }];
-    let places = paths
-        .iter()
-        .flat_map(|path| WATCHED_RESOURCES.iter().flat_map(move |resource| numbers.iter().map(move |nth| (path, *resource, *nth))));
+    let places = paths.iter().flat_map(|path| {
+        WATCHED_RESOURCES.iter().flat_map(move |resource| numbers.iter().map(move |nth| (path, *resource, *nth)))
+    });
     // Only one path edits a class.
-    let runs =
-        places.filter(|(path, resource, _)| *resource != "spaceclasses" || path.name == "class-edit").map(|(path, resource, nth)| {
+    let runs = places.filter(|(path, resource, _)| *resource != "spaceclasses" || path.name == "class-edit").map(
+        |(path, resource, nth)| {
             let name = space_name(&format!("{prefix}-{}-{resource}-{nth}", path.name));
             EventRun { path: path.clone(), resource, nth, name }
-        });
+        },
+    );
     Ok((runs.collect(), references))
 }
 
-/// Prepares the space, adds the rule of the fault, and performs the actions. Returns the number of the first request under
-/// the rule, and the rule.
+/// Prepares the space, adds the rule of the fault, and performs the actions. Returns the number of the first request
+/// under the rule, and the rule.
 async fn act_with_fault(rig: &Rig, run: &EventRun, fault: EventFault) -> Result<(usize, RuleId)> {
     rig.prepare(&run.name, &run.path).await?;
     rig.proxy.restart_count(&run.name);
-    let rule =
-        rig.proxy.add_event_rule(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+    let rule = rig.proxy.add_event_rule(EventRule {
+        space: run.name.clone(),
+        resource: Some(run.resource.to_owned()),
+        nth: Some(run.nth),
+        fault,
+    });
     let from = rig.proxy.journal().len();
     for action in &run.path.actions {
         rig.perform(&run.name, action).await?;
@@ -134,11 +143,20 @@ async fn check_missed_on(setting: &Setting, rig: &Rig, paths: &[LifecyclePath], 
 
 /// Waits until each event was lost, or its space has reached its end state without it. A space with neither is stuck,
 /// and the list has to repair it.
-async fn until_lost(rig: &Rig, runs: &[EventRun], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
+async fn until_lost(
+    rig: &Rig,
+    runs: &[EventRun],
+    acted: &[Result<(usize, RuleId)>],
+    references: &References,
+) -> Result<()> {
     let is_over = |(run, acted): (&EventRun, &Result<(usize, RuleId)>)| {
-        let lost = acted.as_ref().is_ok_and(|(_, rule)| rig.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
-        let ended =
-            || references.get(run.path.name).is_some_and(|reference| dump(&run.name, &rig.view.objects(&run.name)) == reference.end);
+        let lost =
+            acted.as_ref().is_ok_and(|(_, rule)| rig.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
+        let ended = || {
+            references
+                .get(run.path.name)
+                .is_some_and(|reference| dump(&run.name, &rig.view.objects(&run.name)) == reference.end)
+        };
         lost || ended()
     };
     let lost = eventually("the events to be lost", SOON, || async {
@@ -231,11 +249,13 @@ const UNREPORTED: Duration = Duration::from_secs(5);
 /// The number of reports of a wait for a quota that these writes may contain.
 fn reported_waits(written: &[Entry]) -> usize {
     let created = |resource: &'static str| {
-        let is_it =
-            move |entry: &&Entry| entry.was_done() && entry.request_info.verb == "create" && entry.request_info.resource == resource;
+        let is_it = move |entry: &&Entry| {
+            entry.was_done() && entry.request_info.verb == "create" && entry.request_info.resource == resource
+        };
         written.iter().filter(is_it).map(|entry| entry.instant)
     };
-    let waited = |quota: Instant| created("rolebindings").find(|binding| *binding > quota).map(|binding| binding - quota);
+    let waited =
+        |quota: Instant| created("rolebindings").find(|binding| *binding > quota).map(|binding| binding - quota);
     created("resourcequotas").filter(|quota| waited(*quota).is_some_and(|waited| waited >= UNREPORTED)).count()
 }
 

@@ -23,15 +23,21 @@ use crate::{
 /// Holds the deletion of the space's namespace at a gate.
 fn hold_deletion(rig: &Rig, name: &str) -> (Arc<Gate>, RuleId) {
     let gate = Arc::<Gate>::default();
-    let rule = FaultRule::write("held", Fault::Hold(gate.clone()), WriteSelector { space: name, signature: "delete-namespaces", nth: 1 });
+    let rule = FaultRule::write(
+        "held",
+        Fault::Hold(gate.clone()),
+        WriteSelector { space: name, signature: "delete-namespaces", nth: 1 },
+    );
     rig.proxy.restart_count(name);
     (gate.clone(), rig.proxy.add_rule(rule))
 }
 
 /// Waits until the deletion is held.
 async fn until_held(rig: &Rig, rule: RuleId) -> Result<()> {
-    eventually("the deletion to be held", SOON, || async { Ok(rig.proxy.progress(rule).filter(|progress| progress.hits > 0).map(drop)) })
-        .await
+    eventually("the deletion to be held", SOON, || async {
+        Ok(rig.proxy.progress(rule).filter(|progress| progress.hits > 0).map(drop))
+    })
+    .await
 }
 
 /// Waits until the namespace no longer exists.
@@ -46,10 +52,9 @@ async fn until_namespace_gone(rig: &Rig, name: &str) -> Result<()> {
 async fn release_and_check(rig: &Rig, name: &str, gate: &Gate, from: usize) -> Result<()> {
     gate.open();
     eventually("the held deletion to be answered", SOON, || async {
-        let held = rig
-            .proxy
-            .journal()
-            .since(from, |entry| entry.rule.as_deref() == Some("held") && entry.request_info.space.as_deref() == Some(name));
+        let held = rig.proxy.journal().since(from, |entry| {
+            entry.rule.as_deref() == Some("held") && entry.request_info.space.as_deref() == Some(name)
+        });
         let served = held.first().and_then(|entry| entry.served);
         if let Some(code) = served {
             ensure!(code == 409 || code == 404, "the API server answered {code}");
@@ -84,7 +89,11 @@ async fn ensure_untouched(rig: &Rig, name: &str, foreign: &Value) -> Result<()> 
         let now = rig.admin.get(a_namespace(name)).await?;
         ensure!(now["metadata"]["uid"] == foreign["metadata"]["uid"], "it is another");
         ensure!(now["metadata"]["deletionTimestamp"].is_null(), "it is being deleted");
-        ensure!(now["metadata"]["labels"]["developerspace.dev/space"].is_null(), "it was written to: {}", now["metadata"]);
+        ensure!(
+            now["metadata"]["labels"]["developerspace.dev/space"].is_null(),
+            "it was written to: {}",
+            now["metadata"]
+        );
         Ok(())
     })
     .await
@@ -103,7 +112,10 @@ pub(super) async fn recreated_space(setting: Setting) -> Result<()> {
     rig.admin.delete(a_namespace(name)).await?;
     until_namespace_gone(&rig, name).await?;
     rig.admin.patch(a_space(name), json!({"metadata": {"finalizers": null}})).await?;
-    eventually("the space to be gone", SOON, || async { Ok(rig.admin.find(a_space(name)).await?.is_none().then_some(())) }).await?;
+    eventually("the space to be gone", SOON, || async {
+        Ok(rig.admin.find(a_space(name)).await?.is_none().then_some(()))
+    })
+    .await?;
     create(&rig, name, json!({})).await?;
     rig.ready(name).await.context("the operator does not give the held deletion up")?;
     release_and_check(&rig, name, &gate, from).await?;
@@ -111,7 +123,10 @@ pub(super) async fn recreated_space(setting: Setting) -> Result<()> {
     let uid = namespace_uid(&rig, name)?;
     stays("the new namespace", Duration::from_secs(6), || async {
         let now = rig.admin.find(a_namespace(name)).await?.context("the new namespace is gone")?;
-        ensure!(now["metadata"]["uid"] == uid.as_str() && now["metadata"]["deletionTimestamp"].is_null(), "it is being deleted or another");
+        ensure!(
+            now["metadata"]["uid"] == uid.as_str() && now["metadata"]["deletionTimestamp"].is_null(),
+            "it is being deleted or another"
+        );
         Ok(())
     })
     .await?;

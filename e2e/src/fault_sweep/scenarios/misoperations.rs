@@ -46,12 +46,20 @@ async fn change_all(setting: &Setting, kind: &'static str, plural: &str) -> Resu
     let count = run.total();
     ensure!(count > 300, "only {count} changes were made up");
     let names = setting.names(MAX_CONCURRENT_SPACES);
-    join_all(names.iter().map(|name| change_repeatedly(&rig, kind, name, &run))).await.into_iter().collect::<Result<()>>()?;
+    join_all(names.iter().map(|name| change_repeatedly(&rig, kind, name, &run)))
+        .await
+        .into_iter()
+        .collect::<Result<()>>()?;
     rig.ensure_alive().await?;
     let OutcomeCounts { rejected, applied, reported } = run.counts();
     setting.add_note(format!("{count} changes: {rejected} refused, {applied} done, {reported} told"));
     let failures = run.failures();
-    ensure!(failures.is_empty(), "{} of {count}: {}", failures.len(), failures[..failures.len().min(MAX_REPORTED)].join("\n  "));
+    ensure!(
+        failures.is_empty(),
+        "{} of {count}: {}",
+        failures.len(),
+        failures[..failures.len().min(MAX_REPORTED)].join("\n  ")
+    );
     ensure!(rejected > 0 && applied > 0 && reported > 0, "some way to end was never taken");
     delete_spaces(&rig, &names).await?;
     for name in &names {
@@ -81,8 +89,8 @@ async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, run: &MutationRun)
     Ok(())
 }
 
-/// Returns an error unless the state of the space is again `before`, the state before a change that was reverted. A warning that a change of the class
-/// caused has announced an end, and stays in force when the class is changed back.
+/// Returns an error unless the state of the space is again `before`, the state before a change that was reverted. A
+/// warning that a change of the class caused has announced an end, and stays in force when the class is changed back.
 fn ensure_restored(rig: &Rig, at: At<'_>, before: &Value) -> Result<()> {
     let (mut expected, mut after) = (before.clone(), state(rig, at.name));
     let is_warned = condition(&before["DeveloperSpace"], "Expiring")["status"] == "False"
@@ -101,11 +109,22 @@ fn remove_expiring(state: &mut Value) {
 }
 
 /// Makes a change and reverses it. Everything must be as before then.
-async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Value, before: &Value) -> Result<MutationOutcome> {
+async fn apply_and_revert(
+    rig: &Rig,
+    at: At<'_>,
+    mutation: &Mutation,
+    spec: &Value,
+    before: &Value,
+) -> Result<MutationOutcome> {
     let begun = Instant::now();
     if let Err(error) = rig.admin.patch(at, json!({"spec": mutation.patch})).await {
         let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return Err(error) };
-        ensure!(matches!(status.code, 400 | 422) && !status.message.is_empty(), "refused with {}: {}", status.code, status.message);
+        ensure!(
+            matches!(status.code, 400 | 422) && !status.message.is_empty(),
+            "refused with {}: {}",
+            status.code,
+            status.message
+        );
         return Ok(MutationOutcome::Rejected);
     }
     let ready = until_settled(rig, at.name, begun).await;
@@ -128,7 +147,8 @@ async fn until_settled(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
         let space = objects.get("DeveloperSpace").context("the space is gone")?;
         let class = objects.get("SpaceClass").context("the class is gone")?;
         ensure!(is_observed(space) && is_observed(class), "not looked at yet: {}", space["status"]);
-        let quiet = rig.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLE_TIME);
+        let quiet =
+            rig.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLE_TIME);
         ensure!(quiet && since.elapsed() > SETTLE_TIME, "it still writes");
         let ready = condition(space, "Ready");
         if holds(space, "Ready") {
@@ -143,8 +163,9 @@ async fn until_settled(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
     .await
 }
 
-/// Checks the objects of a space whose spec is refused: they are as before, except for what a refused spec does not keep. Bindings, their subjects,
-/// labels and annotations go if the space does not ask for them any more or the class does not allow them, and amounts of the quota fall.
+/// Checks the objects of a space whose spec is refused: they are as before, except for what a refused spec does not
+/// keep. Bindings, their subjects, labels and annotations go if the space does not ask for them any more or the class
+/// does not allow them, and amounts of the quota fall.
 fn ensure_nothing_granted(after: &Value, before: &Value) -> Result<()> {
     let mut expected = before.clone();
     for (key, object) in expected.as_object_mut().into_iter().flatten() {

@@ -122,11 +122,15 @@ pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, options: &SweepOpt
         notes: Arc::new(Mutex::default()),
     };
     let begun = Instant::now();
-    let ended = tokio::time::timeout(SCENARIO_TIMEOUT + setting.soak, (scenario.run)(setting.clone())).await.context("it did not end");
+    let ended = tokio::time::timeout(SCENARIO_TIMEOUT + setting.soak, (scenario.run)(setting.clone()))
+        .await
+        .context("it did not end");
     match ended.and_then(|ended| ended) {
         Ok(()) => CaseOutcome {
             seconds: None,
-            detail: [vec![format!("{:.0} s", begun.elapsed().as_secs_f64())], setting.collected_notes()].concat().join("; "),
+            detail: [vec![format!("{:.0} s", begun.elapsed().as_secs_f64())], setting.collected_notes()]
+                .concat()
+                .join("; "),
             ..CaseOutcome::passed(scenario.id.to_owned(), Duration::ZERO)
         },
         Err(error) => CaseOutcome {

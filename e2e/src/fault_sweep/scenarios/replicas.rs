@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent, until_state},
+    setting::{
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent,
+        until_state,
+    },
 };
 use crate::{
     fault_sweep::{
@@ -70,7 +73,8 @@ pub(super) async fn gc_concurrently(setting: Setting) -> Result<()> {
     let rig = setting.running_rig().await?;
     let names = setting.names(12);
     create_ready(&rig, &names, json!({"className": "sweep-brief"})).await?;
-    let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(rig.proxy.address())).await?;
+    let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(rig.proxy.address()))
+        .await?;
     let from = rig.proxy.journal().len();
     for name in &names {
         change_spec(&rig, name, soon()).await?;
@@ -123,8 +127,14 @@ pub(super) async fn frozen_leader(setting: Setting) -> Result<()> {
     let from = one.proxy.journal().len();
     one.signal("CONT").await?;
     eventually("the former leader to end", SOON, || async { one.ended().await }).await?;
-    let written: Vec<String> =
-        one.proxy.journal().writes(from).iter().filter(|entry| entry.was_done()).map(crate::proxy::Entry::line).collect();
+    let written: Vec<String> = one
+        .proxy
+        .journal()
+        .writes(from)
+        .iter()
+        .filter(|entry| entry.was_done())
+        .map(crate::proxy::Entry::line)
+        .collect();
     ensure!(written.is_empty(), "the former leader wrote after it woke up: {}", written.join("; "));
     until_changed(&other, &names).await?;
     delete_spaces(&other, &names).await?;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     Setting,
     setting::{
-        change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, state, until_end_state, until_silent,
-        until_state,
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, state, until_end_state,
+        until_silent, until_state,
     },
 };
 use crate::{
@@ -43,7 +43,9 @@ pub(super) async fn updated(setting: Setting) -> Result<()> {
     let from = rig.proxy.journal().len();
     redefine(&rig, |crd| {
         let column = json!({"name": "Team", "type": "string", "jsonPath": ".spec.contact.team"});
-        if let Some(columns) = crd.pointer_mut("/spec/versions/0/additionalPrinterColumns").and_then(Value::as_array_mut) {
+        if let Some(columns) =
+            crd.pointer_mut("/spec/versions/0/additionalPrinterColumns").and_then(Value::as_array_mut)
+        {
             columns.push(column);
         }
     })
@@ -65,7 +67,8 @@ fn remove_validation(crd: &mut Value) {
     for rules in ["x-kubernetes-validations", "required"] {
         schema.as_object_mut().and_then(|schema| schema.remove(rules));
     }
-    schema["properties"]["owner"] = json!({"x-kubernetes-preserve-unknown-fields": true, "properties": {"name": {"type": "string"}}});
+    schema["properties"]["owner"] =
+        json!({"x-kubernetes-preserve-unknown-fields": true, "properties": {"name": {"type": "string"}}});
     schema["properties"]["members"] = json!({"x-kubernetes-preserve-unknown-fields": true});
 }
 
@@ -85,7 +88,11 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    rig.perform(broken, &UserAction::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"})))).await?;
+    rig.perform(
+        broken,
+        &UserAction::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"}))),
+    )
+    .await?;
     redefine(&rig, |crd| crd["spec"] = before["spec"].clone()).await?;
     let from = rig.proxy.journal().len();
     for name in [spoiled, broken] {

@@ -1,4 +1,5 @@
-//! Owns the environment and the helpers that scenarios share: creating spaces, waiting for them, and verifying that nothing is written.
+//! Owns the environment and the helpers that scenarios share: creating spaces, waiting for them, and verifying that
+//! nothing is written.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -104,7 +105,10 @@ pub(super) async fn until_end_state(rig: &Rig, name: &str, end_state: EndState) 
 
 /// Waits until the state of the space equals `expected`.
 pub(super) async fn until_state(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
-    rig.view.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
+    rig.view
+        .until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected))
+        .await
+        .map(drop)
 }
 
 /// The space's state.
@@ -125,7 +129,10 @@ pub(super) fn without_history(mut state: Value) -> Value {
 /// The UID of the space's current namespace.
 pub(super) fn namespace_uid(rig: &Rig, name: &str) -> Result<String> {
     let objects = rig.view.objects(name);
-    objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
+    objects
+        .get("Namespace")
+        .map(|namespace| uid_of(namespace).to_owned())
+        .with_context(|| format!("{name} has no namespace"))
 }
 
 /// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.

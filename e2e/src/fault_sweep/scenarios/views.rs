@@ -31,7 +31,11 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     rig.view
         .until("to know its end", name, Duration::from_secs(5), |objects| {
             let space = objects.get("DeveloperSpace").context("no space")?;
-            ensure!(!space["status"]["expiresAt"].is_null() && crate::fixtures::is_observed(space), "{}", space["status"]);
+            ensure!(
+                !space["status"]["expiresAt"].is_null() && crate::fixtures::is_observed(space),
+                "{}",
+                space["status"]
+            );
             Ok(())
         })
         .await?;
@@ -71,7 +75,8 @@ pub(super) async fn late_store(setting: Setting) -> Result<()> {
     let names = setting.names(2);
     create_ready(&rig, &names[..1], json!({})).await?;
     let before = state(&rig, &names[0]);
-    let resources: &[&str] = if setting.bounded { &["developerspaces", "namespaces", "rolebindings"] } else { &WATCHED_RESOURCES };
+    let resources: &[&str] =
+        if setting.bounded { &["developerspaces", "namespaces", "rolebindings"] } else { &WATCHED_RESOURCES };
     for resource in resources {
         rig.kill().await?;
         rig.perform(&names[0], &UserAction::Delete("ResourceQuota", "developerspace")).await?;
@@ -90,7 +95,8 @@ pub(super) async fn late_store(setting: Setting) -> Result<()> {
         rig.proxy.remove_rule(rule);
         let lists = rig.proxy.journal().since(from, |entry| entry.rule.is_some());
         let listed = lists.last().with_context(|| format!("{resource} were not listed"))?;
-        let first = rig.proxy.journal().writes(from).into_iter().find(|entry| entry.request_info.resource != "spaceclasses");
+        let first =
+            rig.proxy.journal().writes(from).into_iter().find(|entry| entry.request_info.resource != "spaceclasses");
         let first = first.context("nothing was written")?;
         let waited = listed.took.is_some_and(|took| first.instant >= listed.instant + took);
         ensure!(waited, "written before {resource} were listed: {}", first.line());

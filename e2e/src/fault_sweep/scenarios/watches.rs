@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent, until_state},
+    setting::{
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent,
+        until_state,
+    },
 };
 use crate::{
     fault_sweep::{
@@ -20,26 +23,44 @@ use crate::{
 };
 
 /// Every resource that the operator watches.
-pub(super) const WATCHED_RESOURCES: [&str; 7] =
-    ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
+pub(super) const WATCHED_RESOURCES: [&str; 7] = [
+    "developerspaces",
+    "spaceclasses",
+    "namespaces",
+    "resourcequotas",
+    "limitranges",
+    "networkpolicies",
+    "rolebindings",
+];
 
 /// Makes changes while the operator cannot see them.
 pub(super) async fn change_unseen(rig: &Rig, [first, second, new]: [&str; 3]) -> Result<()> {
     rig.perform(first, &UserAction::Delete("ResourceQuota", "developerspace")).await?;
-    rig.perform(first, &UserAction::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}})))
-        .await?;
+    rig.perform(
+        first,
+        &UserAction::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}})),
+    )
+    .await?;
     rig.perform(first, &UserAction::Delete("RoleBinding", "developerspace-view")).await?;
     change_spec(rig, second, json!({"contact": {"team": "others"}})).await?;
     create(rig, new, json!({})).await
 }
 
 /// Verifies that the operator saw all of these changes and corrected them in time.
-pub(super) async fn ensure_repaired(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
+pub(super) async fn ensure_repaired(
+    rig: &Rig,
+    [first, second, new]: [&str; 3],
+    before: &serde_json::Value,
+) -> Result<()> {
     until_state(rig, first, before).await?;
     rig.view
         .until("to carry the new team", second, SOON, |objects| {
             let namespace = objects.get("Namespace").context("no namespace")?;
-            ensure!(namespace["metadata"]["labels"]["developerspace.dev/team"] == "others", "{}", namespace["metadata"]["labels"]);
+            ensure!(
+                namespace["metadata"]["labels"]["developerspace.dev/team"] == "others",
+                "{}",
+                namespace["metadata"]["labels"]
+            );
             Ok(())
         })
         .await?;
@@ -86,7 +107,8 @@ pub(super) async fn partition(setting: Setting) -> Result<()> {
 }
 
 pub(super) async fn black_hole(setting: Setting) -> Result<()> {
-    outage(setting, Duration::from_secs(130), |network| network.black_hole = true, |network| network.black_hole = false).await
+    outage(setting, Duration::from_secs(130), |network| network.black_hole = true, |network| network.black_hole = false)
+        .await
 }
 
 /// The connection of one watch at a time silently stops and stays open; all others continue.
@@ -121,7 +143,9 @@ pub(super) async fn gone_in_stream(setting: Setting) -> Result<()> {
 pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
     let rig = setting.running_rig().await?;
     let from = rig.proxy.journal().len();
-    let refuse = FaultRule::new("410", Fault::Respond { code: 410, after: false }, |request_info, _| request_info.verb == "watch");
+    let refuse = FaultRule::new("410", Fault::Respond { code: 410, after: false }, |request_info, _| {
+        request_info.verb == "watch"
+    });
     let rule = rig.proxy.add_rule(refuse.limit(RuleLimit::For(Duration::from_secs(5))));
     rig.proxy.end_watches(None, WatchEnd::Reset);
     ensure_no_writes(&rig, from, Duration::from_secs(8)).await?;
@@ -135,8 +159,10 @@ pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
 async fn ensure_relisted(rig: &Rig, from: usize) -> Result<()> {
     for resource in WATCHED_RESOURCES {
         eventually(&format!("{resource} to be listed again"), SOON, || async {
-            let lists =
-                rig.proxy.journal().since(from, |entry| entry.request_info.verb == "list" && entry.request_info.resource == resource);
+            let lists = rig
+                .proxy
+                .journal()
+                .since(from, |entry| entry.request_info.verb == "list" && entry.request_info.resource == resource);
             Ok((!lists.is_empty()).then_some(()))
         })
         .await?;

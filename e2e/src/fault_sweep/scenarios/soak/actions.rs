@@ -1,4 +1,5 @@
-//! Owns the random actions of a round: the names, the variants of their spaces, and the changes that the operator must undo.
+//! Owns the random actions of a round: the names, the variants of their spaces, and the changes that the operator must
+//! undo.
 
 use std::time::{Duration, Instant};
 
@@ -53,9 +54,13 @@ pub(super) async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random
         let (action, next) = match (*expected, roll) {
             (None, _) if exists => continue,
             (None, _) => (UserAction::Create(space(&spec(&variants()[variant]))), Some(variant)),
-            (Some(_), 0..40) => (UserAction::Patch("DeveloperSpace", "$NAME", patch_to_variant(variant)), Some(variant)),
+            (Some(_), 0..40) => {
+                (UserAction::Patch("DeveloperSpace", "$NAME", patch_to_variant(variant)), Some(variant))
+            }
             (Some(same), 40..75) => (random_drift(random), Some(same)),
-            (Some(same), 75..85) => (UserAction::Patch("DeveloperSpace", "$NAME", json!({"spec": {"renewedAt": "$NOW"}})), Some(same)),
+            (Some(same), 75..85) => {
+                (UserAction::Patch("DeveloperSpace", "$NAME", json!({"spec": {"renewedAt": "$NOW"}})), Some(same))
+            }
             (Some(_), 85..93) => (UserAction::Delete("DeveloperSpace", "$NAME"), None),
             (Some(_), _) => {
                 let end = json!({"spec": {"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"}});
@@ -71,8 +76,8 @@ pub(super) async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random
     Ok(done)
 }
 
-/// Performs an action, and retries it while the API server is unavailable. An action on an object that does not exist, such
-/// as a child that was just deleted, is skipped.
+/// Performs an action, and retries it while the API server is unavailable. An action on an object that does not exist,
+/// such as a child that was just deleted, is skipped.
 async fn perform(rig: &Rig, name: &str, act: &UserAction) -> Result<()> {
     eventually(&format!("{act:?} to be taken"), SOON, || async {
         let Err(error) = rig.perform(name, act).await else { return Ok(Some(())) };
@@ -85,9 +90,12 @@ async fn perform(rig: &Rig, name: &str, act: &UserAction) -> Result<()> {
             // exists.
             (UserAction::Create(expected), 409) => {
                 let existing = rig.admin.find(a_space(name)).await?;
-                let lives =
-                    |existing: &Value| existing["metadata"]["deletionTimestamp"].is_null() && existing["spec"]["expiresAt"].is_null();
-                existing.is_some_and(|existing| lives(&existing) && existing["spec"]["className"] == expected["spec"]["className"])
+                let lives = |existing: &Value| {
+                    existing["metadata"]["deletionTimestamp"].is_null() && existing["spec"]["expiresAt"].is_null()
+                };
+                existing.is_some_and(|existing| {
+                    lives(&existing) && existing["spec"]["className"] == expected["spec"]["className"]
+                })
             }
             (UserAction::Create(_) | UserAction::Patch("DeveloperSpace", ..), _) => false,
             (_, code) => matches!(code, 404 | 409),
@@ -128,14 +136,23 @@ fn random_drift(random: &mut Rng) -> UserAction {
             "$NAME",
             json!({"metadata": {"labels": {"developerspace.dev/space": null, "developerspace.dev/team": "wrong"}}}),
         ),
-        _ => UserAction::Patch("RoleBinding", "developerspace-owner", json!({"subjects": [], "metadata": {"labels": null}})),
+        _ => UserAction::Patch(
+            "RoleBinding",
+            "developerspace-owner",
+            json!({"subjects": [], "metadata": {"labels": null}}),
+        ),
     }
 }
 
 /// The last requests that concern the space, for messages.
 pub(super) fn trace(rig: &Rig, name: &str, from: usize) -> String {
-    let lines: Vec<String> =
-        rig.proxy.journal().since(from, |entry| entry.request_info.space.as_deref() == Some(name)).iter().map(Entry::line).collect();
+    let lines: Vec<String> = rig
+        .proxy
+        .journal()
+        .since(from, |entry| entry.request_info.space.as_deref() == Some(name))
+        .iter()
+        .map(Entry::line)
+        .collect();
     format!("the last requests about it:\n    {}", lines[lines.len().saturating_sub(25)..].join("\n    "))
 }
 

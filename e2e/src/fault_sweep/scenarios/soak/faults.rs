@@ -48,7 +48,9 @@ pub(super) fn add_random_faults(rig: &Rig, random: &mut Rng) -> Vec<RuleId> {
             )
         })
         .collect();
-    let watches = FaultRule::new("storm", respond(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
+    let watches = FaultRule::new("storm", respond(500, false), |request_info, place| {
+        request_info.verb == "watch" && place.nth % 7 == 0
+    });
     rules.push(rig.proxy.add_rule(watches.limit(RuleLimit::For(SOON * 60))));
     rules
 }

@@ -41,7 +41,8 @@ pub(super) async fn soak(setting: Setting) -> Result<()> {
     setting.add_note(format!("seed {}", setting.seed));
     let references = references(&setting, &rig).await?;
     let mut random = Rng::with_seed(setting.seed);
-    let mut slots: Vec<Slot> = setting.names(SPACES).into_iter().map(|name| Slot { name, expected: None, may_go: false }).collect();
+    let mut slots: Vec<Slot> =
+        setting.names(SPACES).into_iter().map(|name| Slot { name, expected: None, may_go: false }).collect();
     let (begun, mut memory, mut operations) = (Instant::now(), vec![], 0);
     while begun.elapsed() < setting.soak {
         let from = rig.proxy.journal().len();
@@ -62,7 +63,11 @@ pub(super) async fn soak(setting: Setting) -> Result<()> {
             .with_context(|| format!("round {}, weather {disturbance}, seed {}", memory.len(), setting.seed))?;
         memory.push(rig.memory().await?);
     }
-    setting.add_note(format!("{} rounds, {operations} operations, {} requests", memory.len(), rig.proxy.journal().len()));
+    setting.add_note(format!(
+        "{} rounds, {operations} operations, {} requests",
+        memory.len(),
+        rig.proxy.journal().len()
+    ));
     setting.add_note(format!("KiB resident after each round: {memory:?}"));
     ensure_flat_memory(&memory)?;
     let names: Vec<String> = slots.into_iter().map(|slot| slot.name).collect();
@@ -111,7 +116,11 @@ async fn check_round(rig: &Rig, slots: &mut [Slot], references: &[Value], from: 
         let request_info = &entry.request_info;
         let name = request_info.space.as_deref().unwrap_or_default();
         ensure!(name != BYSTANDER, "a namespace that is not ours was written to: {}", entry.line());
-        ensure!(request_info.verb != "delete" || request_info.uid.is_some(), "something was deleted without its UID: {}", entry.line());
+        ensure!(
+            request_info.verb != "delete" || request_info.uid.is_some(),
+            "something was deleted without its UID: {}",
+            entry.line()
+        );
         let ends = request_info.seals || (request_info.verb == "delete" && request_info.namespace.is_empty());
         ensure!(!ends || may_go.contains(name), "nobody asked for the end of it: {}", entry.line());
     }
@@ -123,8 +132,8 @@ async fn check_round(rig: &Rig, slots: &mut [Slot], references: &[Value], from: 
     Ok(())
 }
 
-/// Waits until the space and its objects equal `expected`. The time until kube-controller-manager has set the status of the quota is not the operator's:
-/// after a restart of the API server its own watches need a while.
+/// Waits until the space and its objects equal `expected`. The time until kube-controller-manager has set the status of
+/// the quota is not the operator's: after a restart of the API server its own watches need a while.
 async fn until_expected(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
     let right = |_: &Objects| ensure_equal(name, &without_renewal(rig, name), expected);
     let is_quota_in_force = |objects: &Objects| {
@@ -148,7 +157,8 @@ fn is_quota_pending(objects: &Objects) -> bool {
 /// after the renewal of the same request has counted. The change then brings the end nearer, and a notice of five
 /// minutes applies. This function requests the deletion of such a space.
 async fn until_gone(rig: &Rig, name: &str) -> Result<()> {
-    let is_postponed = |objects: &Objects| objects.get("DeveloperSpace").is_some_and(|space| !space["status"]["postponed"].is_null());
+    let is_postponed =
+        |objects: &Objects| objects.get("DeveloperSpace").is_some_and(|space| !space["status"]["postponed"].is_null());
     let is_gone = |objects: &Objects| {
         ensure!(objects.is_empty(), "{} is left", objects.keys().cloned().collect::<Vec<_>>().join(", "));
         Ok(())
