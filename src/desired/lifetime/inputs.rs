@@ -114,7 +114,7 @@ pub fn lifetime_inputs(
         warn_before: rules.warn_before.clone(),
         last_warning: announced.and_then(last_warning),
         postponed: announced.and_then(|status| status.postponed),
-        last_notice: announced.and_then(|status| status.last_notice),
+        last_notice: announced.and_then(last_notice),
         before: None,
     };
     inputs.before = was_admitted(space).then(|| before(space, is_accepted, &inputs));
@@ -126,14 +126,22 @@ pub fn lifetime_inputs(
     inputs
 }
 
+/// The last notice, unless an earlier version has announced a later expiry since.
+fn last_notice(status: &DeveloperSpaceStatus) -> Option<Notice> {
+    status.last_notice.filter(|notice| status.expires_at.is_some_and(|announced| announced <= notice.until))
+}
+
 /// The beginning and the end of a notice whose record was dropped together with the terms, as an earlier version of the
-/// CRD does at a write to the space. The expiry that was warned of stays.
+/// CRD does at a write to the space. The expiry that was warned of stays. A space that was never admitted has no terms
+/// either, and no expiry of a class that it asked for continues in another.
 fn warned_expiry(
     status: &DeveloperSpaceStatus,
     inputs: &LifetimeInputs,
     now: DateTime<Utc>,
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    let until = status.expires_at.filter(|at| *at > now && status.terms.is_none())?;
+    let is_admitted = status.namespace.is_some();
+    let is_recorded = status.terms.is_some() || status.postponed.is_some() || status.last_notice.is_some();
+    let until = status.expires_at.filter(|at| *at > now && is_admitted && !is_recorded)?;
     let warning = inputs.last_warning.filter(|given| given.expires_at == until)?;
     Some((warning.at, until))
 }

@@ -197,3 +197,47 @@ fn terms_contain_the_current_class_and_the_last_accepted_spec() {
     let until = space(&json!({"expiresAt": "2026-12-24T09:00:00Z"}), &old);
     assert_eq!(terms(&until, &class, true), with("expiresAt", "2026-12-24T09:00:00Z"));
 }
+
+#[test]
+fn a_warned_expiry_of_one_class_does_not_continue_in_another_that_admits_the_space() {
+    let warning = json!({"at": "2026-11-24T09:00:00Z", "before": "2d", "expiresAt": "2026-11-26T09:00:00Z"});
+    let mut status = json!({"expiresAt": "2026-11-26T09:00:00Z", "lastWarning": warning});
+    let small = class(&json!({"maxTTL": "4h", "maxLifetime": "8h", "warnBefore": ["1h"]}));
+    let spec = json!({"ttl": "4h"});
+    let refused_before = space(&spec, &status);
+    assert_eq!(ends(&refused_before, Some(&small), true, "11-24T09:30:00"), Some(at("11-24T13:00:00")));
+    status["namespace"] = json!({"name": "alice-payments", "uid": "ns-1"});
+    let admitted_before = space(&spec, &status);
+    assert_eq!(ends(&admitted_before, Some(&small), true, "11-24T09:30:00"), Some(at("11-26T09:00:00")), "an old CRD");
+}
+
+#[test]
+fn a_recorded_last_notice_stays_without_terms() {
+    let ceiling = "2026-12-01T09:00:00Z";
+    let notice = json!({"of": ceiling, "from": "2026-12-01T08:00:00Z", "until": ceiling});
+    let warning = json!({"at": "2026-12-01T08:00:00Z", "before": "1h", "expiresAt": ceiling});
+    let mut status = admitted(&Value::Null);
+    status["lastNotice"] = notice;
+    status["lastWarning"] = warning;
+    let bounded = class(&json!({"maxTTL": "30d", "maxLifetime": "7d", "warnBefore": ["1h"]}));
+    let upgraded = space(&json!({"ttl": "30d", "deletionPolicy": "Retain"}), &status);
+    let now = at("12-01T08:30:00");
+    let seen = outlook(&lifetime_inputs(&upgraded, rules_of(&upgraded, Some(&bounded)).as_ref(), false, now), now);
+    let recorded = upgraded.status.as_ref().and_then(|status| status.last_notice);
+    assert_eq!((seen.last_notice, seen.expires_at), (recorded, Some(at("12-01T09:00:00"))));
+}
+
+#[test]
+fn a_last_notice_does_not_count_for_a_later_expiry_that_an_earlier_version_announced() {
+    let notice = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-01T09:00:00Z", "until": "2026-12-08T09:00:00Z"});
+    let warning = json!({"at": "2026-12-14T09:00:00Z", "before": "1h", "expiresAt": "2026-12-14T10:00:00Z"});
+    let mut status = admitted(&json!({"ttl": "7d", "maxTTL": "30d", "maxLifetime": "7d", "warnBefore": ["1h"]}));
+    status["expiresAt"] = json!("2026-12-14T10:00:00Z");
+    status["lastNotice"] = notice;
+    status["lastWarning"] = warning;
+    let bounded = class(&json!({"maxTTL": "30d", "maxLifetime": "7d", "warnBefore": ["1h"]}));
+    let upgraded = space(&json!({"ttl": "7d"}), &status);
+    let now = at("12-14T09:30:00");
+    let seen = outlook(&lifetime_inputs(&upgraded, rules_of(&upgraded, Some(&bounded)).as_ref(), true, now), now);
+    assert!(seen.stage != Stage::Due && seen.expires_at >= Some(at("12-14T10:00:00")), "{seen:?}");
+}
