@@ -163,7 +163,7 @@ fn a_space_without_managed_fields_is_smaller_than_the_largest_request_of_etcd() 
         let (_, limit) = bounds.split_once(&format!("variables.{size} <= ")).unwrap();
         limit.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     };
-    let owned = limit("ownSize") + limit("size") + limit("listSize") + characters;
+    let owned = limit("ownSize") + limit("generateNameSize") + limit("size") + limit("listSize") + characters;
     // Ready, Expiring, Expired, Reconciling and Stalled.
     let messages = 5 * u64::try_from(MAX_MESSAGE_BYTES).unwrap();
     let most = ESCAPED * (owned + messages) + STRUCTURE;
@@ -333,6 +333,45 @@ fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
     assert_eq!(write(&offered, &adoption), [""; 0], "an administrator offered it");
     let end_of_the_offer = json!({"annotations": {"developerspace.dev/adopt": null}});
     assert_eq!(write(&patched(&offered, &adoption), &end_of_the_offer), [""; 0], "the space has recorded it");
+}
+
+/// A `generateName` of that length can only be stored by an update.
+#[test]
+fn the_generate_name_of_a_space_is_bounded() {
+    let bounds = Validations::of("developerspace-bounds");
+    let space = |length: usize| json!({"metadata": {"generateName": "x".repeat(length)}, "spec": {}});
+    for (before, after, is_admitted) in
+        [(0, 253, true), (0, 254, false), (300, 300, true), (300, 299, true), (300, 301, false)]
+    {
+        let refusals = bounds.refusals(("UPDATE", "developerspaces"), &space(before), &space(after));
+        assert_eq!(refusals.is_empty(), is_admitted, "from {before} to {after}: {refusals:?}");
+    }
+}
+
+#[test]
+fn an_owner_does_not_repeat_a_finalizer() {
+    const OWN: &str = "developerspace.dev/namespace";
+    const OTHER: &str = "example.com/other";
+    let owners = Validations::of("developerspace-owners");
+    let space = |finalizers: &Value| {
+        let owner = json!({"kind": "User", "name": "system:serviceaccount:robots:worker"});
+        json!({"metadata": {"name": "orchid-lab", "finalizers": finalizers}, "spec": {"owner": owner}})
+    };
+    for (before, after, is_admitted) in [
+        (json!([]), json!([OWN]), true),
+        (json!([]), json!([OWN, OWN]), false),
+        (json!([OWN]), json!([OWN]), true),
+        (json!([OWN]), json!([OWN, OWN]), false),
+        (json!([OTHER]), json!([OTHER, OWN]), true),
+        (json!([OTHER, OWN]), json!([OWN, OTHER]), true),
+        (json!([OTHER, OWN]), json!([OTHER, OWN, OTHER]), false),
+        (json!([OWN, OWN]), json!([OWN, OWN]), true),
+        (json!([OWN, OWN]), json!([OWN]), true),
+        (json!([OWN, OWN]), json!([OWN, OWN, OWN]), false),
+    ] {
+        let refusals = owners.refusals(("UPDATE", "developerspaces"), &space(&before), &space(&after));
+        assert_eq!(refusals.is_empty(), is_admitted, "from {before} to {after}: {refusals:?}");
+    }
 }
 
 #[test]
