@@ -386,6 +386,8 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
         ("note-lab", json!({"team": "botany"}), ttl.clone(), true),
         ("note-lab", json!({}), json!({"developerspace.dev/expires-at": "2026-03-04T12:00:00Z"}), true),
         ("note-lab", json!({}), json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}), true),
+        ("note-lab", ttl.clone(), ttl.clone(), true),
+        ("note-lab", ttl.clone(), json!({}), false),
         ("note-lab", json!({}), json!({}), false),
         ("note-lab", managed, json!({}), false),
         ("note-lab", json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), ttl.clone(), false),
@@ -413,12 +415,20 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
 fn the_account_of_a_sweep_changes_no_access() {
     let confined = Validations::of("developerspace-sweep-confined");
     let owner = json!({"kind": "User", "name": "ada@example.com"});
+    let another_owner = |field: &str, value: &str| {
+        let mut changed = owner.clone();
+        changed[field] = json!(value);
+        changed
+    };
     let full = json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
     let sealed = json!({"conditions": [{"type": "Expired", "status": "True"}], "expiresAt": "2026-03-04T12:00:00Z"});
     for (before, change, is_admitted) in [
         (&full, sealed.clone(), true),
         (&full, json!({"namespace": null}), true),
         (&json!({"className": "greenhouse"}), json!({"owner": owner}), true),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("name", "kim@example.com")}), false),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("kind", "Group")}), false),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("namespace", "robots")}), false),
         (&json!({}), sealed, true),
         (&full, json!({"className": "walled"}), false),
         (&full, json!({"className": null}), false),
@@ -428,7 +438,8 @@ fn the_account_of_a_sweep_changes_no_access() {
         (&full, json!({"namespace": {"uid": "namespace-2"}}), false),
         (&json!({}), json!({"namespace": {"name": "orchid-lab", "uid": "namespace-2"}}), false),
     ] {
-        let space = |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "status": status});
+        let space =
+            |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "spec": {"owner": owner}, "status": status});
         let mut after = before.clone();
         json_patch::merge(&mut after, &change);
         let refusals = confined.refusals(("UPDATE", "developerspaces"), &space(before), &space(&after));
