@@ -66,6 +66,10 @@ fn each_fails_closed_and_denies() {
 fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
     let of_spaces = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
     let released = json!({"developerspace.dev/released": "true"});
+    let outside_the_cluster = json!({"matchExpressions": [{
+        "key": "kubernetes.io/metadata.name", "operator": "NotIn",
+        "values": ["default", "kube-system", "kube-public", "kube-node-lease"],
+    }]});
     let bindings = objects("ValidatingAdmissionPolicyBinding");
     let mut checked = Vec::new();
     for policy in objects("ValidatingAdmissionPolicy") {
@@ -77,6 +81,7 @@ fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
         if !selected.is_empty() {
             let both = [&of_spaces, &released].map(|labels| json!({"namespaceSelector": {"matchLabels": labels}}));
             assert_eq!(selected, [&both[0], &both[1]], "{}", name(&policy));
+            assert_eq!(*selector, outside_the_cluster, "{} relies on its bindings", name(&policy));
             checked.push(name(&policy).to_owned());
         }
     }
