@@ -66,6 +66,10 @@ fn each_fails_closed_and_denies() {
 fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
     let of_spaces = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
     let released = json!({"developerspace.dev/released": "true"});
+    let outside_the_cluster = json!({"matchExpressions": [{
+        "key": "kubernetes.io/metadata.name", "operator": "NotIn",
+        "values": ["default", "kube-system", "kube-public", "kube-node-lease"],
+    }]});
     let bindings = objects("ValidatingAdmissionPolicyBinding");
     let mut checked = Vec::new();
     for policy in objects("ValidatingAdmissionPolicy") {
@@ -77,6 +81,7 @@ fn policies_for_the_namespaces_of_spaces_apply_after_a_release() {
         if !selected.is_empty() {
             let both = [&of_spaces, &released].map(|labels| json!({"namespaceSelector": {"matchLabels": labels}}));
             assert_eq!(selected, [&both[0], &both[1]], "{}", name(&policy));
+            assert_eq!(*selector, outside_the_cluster, "{} relies on its bindings", name(&policy));
             checked.push(name(&policy).to_owned());
         }
     }
@@ -163,7 +168,7 @@ fn a_space_without_managed_fields_is_smaller_than_the_largest_request_of_etcd() 
         let (_, limit) = bounds.split_once(&format!("variables.{size} <= ")).unwrap();
         limit.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     };
-    let owned = limit("ownSize") + limit("size") + limit("listSize") + characters;
+    let owned = limit("ownSize") + limit("generateNameSize") + limit("size") + limit("listSize") + characters;
     // Ready, Expiring, Expired, Reconciling and Stalled.
     let messages = 5 * u64::try_from(MAX_MESSAGE_BYTES).unwrap();
     let most = ESCAPED * (owned + messages) + STRUCTURE;
@@ -335,6 +340,45 @@ fn the_operator_completes_a_release_and_adopts_an_offered_namespace() {
     assert_eq!(write(&patched(&offered, &adoption), &end_of_the_offer), [""; 0], "the space has recorded it");
 }
 
+/// A `generateName` of that length can only be stored by an update.
+#[test]
+fn the_generate_name_of_a_space_is_bounded() {
+    let bounds = Validations::of("developerspace-bounds");
+    let space = |length: usize| json!({"metadata": {"generateName": "x".repeat(length)}, "spec": {}});
+    for (before, after, is_admitted) in
+        [(0, 253, true), (0, 254, false), (300, 300, true), (300, 299, true), (300, 301, false)]
+    {
+        let refusals = bounds.refusals(("UPDATE", "developerspaces"), &space(before), &space(after));
+        assert_eq!(refusals.is_empty(), is_admitted, "from {before} to {after}: {refusals:?}");
+    }
+}
+
+#[test]
+fn an_owner_does_not_repeat_a_finalizer() {
+    const OWN: &str = "developerspace.dev/namespace";
+    const OTHER: &str = "example.com/other";
+    let owners = Validations::of("developerspace-owners");
+    let space = |finalizers: &Value| {
+        let owner = json!({"kind": "User", "name": "system:serviceaccount:robots:worker"});
+        json!({"metadata": {"name": "orchid-lab", "finalizers": finalizers}, "spec": {"owner": owner}})
+    };
+    for (before, after, is_admitted) in [
+        (json!([]), json!([OWN]), true),
+        (json!([]), json!([OWN, OWN]), false),
+        (json!([OWN]), json!([OWN]), true),
+        (json!([OWN]), json!([OWN, OWN]), false),
+        (json!([OTHER]), json!([OTHER, OWN]), true),
+        (json!([OTHER, OWN]), json!([OWN, OTHER]), true),
+        (json!([OTHER, OWN]), json!([OTHER, OWN, OTHER]), false),
+        (json!([OWN, OWN]), json!([OWN, OWN]), true),
+        (json!([OWN, OWN]), json!([OWN]), true),
+        (json!([OWN, OWN]), json!([OWN, OWN, OWN]), false),
+    ] {
+        let refusals = owners.refusals(("UPDATE", "developerspaces"), &space(&before), &space(&after));
+        assert_eq!(refusals.is_empty(), is_admitted, "from {before} to {after}: {refusals:?}");
+    }
+}
+
 #[test]
 fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
     let confined = Validations::of("developerspace-sweep-confined");
@@ -347,6 +391,8 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
         ("note-lab", json!({"team": "botany"}), ttl.clone(), true),
         ("note-lab", json!({}), json!({"developerspace.dev/expires-at": "2026-03-04T12:00:00Z"}), true),
         ("note-lab", json!({}), json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}), true),
+        ("note-lab", ttl.clone(), ttl.clone(), true),
+        ("note-lab", ttl.clone(), json!({}), false),
         ("note-lab", json!({}), json!({}), false),
         ("note-lab", managed, json!({}), false),
         ("note-lab", json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), ttl.clone(), false),
@@ -374,12 +420,20 @@ fn the_account_of_a_sweep_deletes_only_namespaces_that_a_sweep_decides_about() {
 fn the_account_of_a_sweep_changes_no_access() {
     let confined = Validations::of("developerspace-sweep-confined");
     let owner = json!({"kind": "User", "name": "ada@example.com"});
+    let another_owner = |field: &str, value: &str| {
+        let mut changed = owner.clone();
+        changed[field] = json!(value);
+        changed
+    };
     let full = json!({"className": "greenhouse", "owner": owner, "namespace": {"name": "orchid-lab", "uid": "namespace-1"}, "conditions": []});
     let sealed = json!({"conditions": [{"type": "Expired", "status": "True"}], "expiresAt": "2026-03-04T12:00:00Z"});
     for (before, change, is_admitted) in [
         (&full, sealed.clone(), true),
         (&full, json!({"namespace": null}), true),
         (&json!({"className": "greenhouse"}), json!({"owner": owner}), true),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("name", "kim@example.com")}), false),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("kind", "Group")}), false),
+        (&json!({"className": "greenhouse"}), json!({"owner": another_owner("namespace", "robots")}), false),
         (&json!({}), sealed, true),
         (&full, json!({"className": "walled"}), false),
         (&full, json!({"className": null}), false),
@@ -389,7 +443,8 @@ fn the_account_of_a_sweep_changes_no_access() {
         (&full, json!({"namespace": {"uid": "namespace-2"}}), false),
         (&json!({}), json!({"namespace": {"name": "orchid-lab", "uid": "namespace-2"}}), false),
     ] {
-        let space = |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "status": status});
+        let space =
+            |status: &Value| json!({"metadata": {"name": "orchid-lab"}, "spec": {"owner": owner}, "status": status});
         let mut after = before.clone();
         json_patch::merge(&mut after, &change);
         let refusals = confined.refusals(("UPDATE", "developerspaces"), &space(before), &space(&after));

@@ -33,6 +33,7 @@ use crate::{
         child::is_operator_name,
         departure::{Departure, departure, is_older},
         expiry::Step,
+        finalizers::distinct_finalizers,
         lifetime::inputs::{is_protected, is_sealed},
         namespace::{Ownership, SeenNamespace, ownership},
         ownership::because,
@@ -288,7 +289,8 @@ async fn remove_finalizer(
     note: Note,
 ) -> Result<Option<String>, Error> {
     let name = space.name_any();
-    let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
+    let mut others = distinct_finalizers(space.finalizers());
+    others.retain(|finalizer| *finalizer != names::FINALIZER);
     let send = |resource_version: Option<String>| {
         let patch = Patch::Merge(
             json!({"metadata": {"uid": space.uid(), "resourceVersion": resource_version, "finalizers": others}}),

@@ -20,6 +20,7 @@ use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{
         Children, Desired, Grant, Resolved, SpecRefusal, Uid, desire,
+        finalizers::distinct_finalizers,
         isolation::breach,
         missing_roles,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
@@ -272,7 +273,7 @@ pub(crate) async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<
         return Ok(space.clone());
     }
     let name = space.name_any();
-    let finalizers: Vec<&str> = space.finalizers().iter().map(String::as_str).chain([names::FINALIZER]).collect();
+    let finalizers: Vec<&str> = distinct_finalizers(space.finalizers()).into_iter().chain([names::FINALIZER]).collect();
     let send = |resource_version: Option<String>| {
         let patch = Patch::Merge(json!({"metadata": {"resourceVersion": resource_version, "finalizers": finalizers}}));
         let (api, name) = (io.spaces(), name.clone());

@@ -4,7 +4,8 @@
 //! The owner of a space can add managed fields until etcd refuses every larger version of it, since no policy can limit
 //! them. The space would then get neither a warning nor the seal, and would never end. All other fields that an owner
 //! can write are limited, see docs/security.md, so that a space without managed fields has room for each write of the
-//! operator.
+//! operator. Kubernetes limits neither the length of `generateName` in an update nor the number of equal finalizers. A
+//! policy does, but the space may be older than the policy, so the operator removes these as well.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Patch;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use super::io::Io;
 use crate::{
-    desired::resource_version::version,
+    desired::{finalizers::distinct_finalizers, resource_version::version},
     runtime::{error::is_refused_for_size, write_params::patch_params},
 };
 
@@ -42,12 +43,20 @@ where
     }
 }
 
-/// Removes the managed fields, and returns the resourceVersion afterwards. A list with one empty entry removes them,
-/// except in a write to the status:
-/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>
+/// Removes the managed fields, `generateName`, which has no effect after the creation, and duplicates of finalizers.
+/// Returns the resourceVersion afterwards. A list with one empty entry removes managed fields, except in a write to the
+/// status: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>
 async fn remove_managed_fields(io: &Io, seen: &ObjectMeta) -> Result<Option<String>, kube::Error> {
     let name = seen.name.as_deref().unwrap_or_default();
-    let patch = json!({"metadata": {"uid": seen.uid, "resourceVersion": seen.resource_version, "managedFields": [{}]}});
+    let finalizers = seen.finalizers.as_deref().unwrap_or_default();
+    let distinct = distinct_finalizers(finalizers);
+    let mut metadata = json!({
+        "uid": seen.uid, "resourceVersion": seen.resource_version, "managedFields": [{}], "generateName": null,
+    });
+    if distinct.len() < finalizers.len() {
+        metadata["finalizers"] = json!(distinct);
+    }
+    let patch = json!({"metadata": metadata});
     // The rest of the space may be impossible to decode.
     let emptied = io.spaces().patch_metadata(name, &patch_params(), &Patch::Merge(patch)).await?.metadata;
     io.attempts.record_write(name, version(&emptied));

@@ -205,6 +205,7 @@ mod tests {
             (BTreeMap::new(), map("developerspace.dev/adopt", "heath-lab/space-1"), true),
             (BTreeMap::new(), map("developerspace.dev/owner", "User:ines@example.com"), true),
             (map("developerspace.dev/class", "meadow"), BTreeMap::new(), true),
+            (map("developerspace.dev/ttl", "7d"), map("developerspace.dev/ttl", "7d"), false),
             (BTreeMap::new(), map("developerspace.dev/expires-at", "2026-11-05T00:00:00Z"), false),
             (BTreeMap::new(), map("developerspace.dev/ttl", "7d"), false),
             (map("example.com/team", "heath"), map("janitor/ttl", "7d"), false),

@@ -21,6 +21,7 @@ pub mod departure;
 pub mod desire;
 pub mod diff;
 pub mod expiry;
+pub(crate) mod finalizers;
 pub(crate) mod fingerprint;
 pub mod foreign_bindings;
 pub(crate) mod foreign_ttl;

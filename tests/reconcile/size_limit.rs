@@ -7,6 +7,14 @@ use super::{
     *,
 };
 
+const OWN: &str = "developerspace.dev/namespace";
+const OTHER: &str = "example.com/other";
+
+/// `space` with these finalizers.
+fn with_finalizers(space: &Value, finalizers: &[&str]) -> Value {
+    with(space, &json!({"metadata": {"finalizers": finalizers}}))
+}
+
 fn sealing() -> Value {
     expired(&being_deleted(), true, EXPIRES)
 }
@@ -115,4 +123,44 @@ async fn a_finalizer_whose_removal_does_not_fit_is_removed_without_the_managed_f
         told("Deleted"),
     ];
     World::with(CALM, &[class()]).reconcile(&leaving(), script).await.unwrap();
+}
+
+/// Without the policies, an owner can write a finalizer any number of times, and a `generateName` of any length.
+#[tokio::test]
+async fn duplicates_of_finalizers_and_the_generate_name_are_removed_with_the_managed_fields() {
+    let prefixed = with(&warned(), &json!({"metadata": {"generateName": "orchid-"}}));
+    let full = with_finalizers(&prefixed, &[OWN, OTHER, OWN, OTHER]);
+    let emptied = with_finalizers(&without_managed_fields(&full), &[OWN, OTHER]);
+    let removal = json!({"metadata": {
+        "uid": uid(SPACE), "resourceVersion": "110", "managedFields": [{}], "generateName": null,
+        "finalizers": [OWN, OTHER],
+    }});
+    let script = script![
+        say(&full, &sealing()).too_large(),
+        merge_patch(&space_path(), removal).answered(emptied.clone()),
+        say(&emptied, &sealing()),
+        told("Expired"),
+        delete_namespace(),
+        told("NamespaceDeleted"),
+    ];
+    assert!(World::with(EXPIRES, &everything()).end(&full, script).await.unwrap());
+}
+
+/// Otherwise, the write after the removal would add them again.
+#[tokio::test]
+async fn a_write_of_the_finalizers_contains_no_duplicates() {
+    let lost = with_finalizers(&converged(), &[OTHER, OTHER]);
+    let patch = json!({"metadata": {"resourceVersion": "102", "finalizers": [OTHER, OWN]}});
+    let script = script![merge_patch(&space_path(), patch.clone()).answered(patched(&lost, &patch, 103))];
+    World::with(CALM, &everything()).reconcile(&lost, script).await.unwrap();
+
+    let held = with_finalizers(&leaving(), &[OTHER, OWN, OTHER]);
+    let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "102", "finalizers": [OTHER]}});
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).refused(404, "NotFound"),
+        merge_patch(&space_path(), patch.clone()).answered(patched(&held, &patch, 103)),
+        told("Deleted"),
+    ];
+    World::with(CALM, &[class()]).reconcile(&held, script).await.unwrap();
 }

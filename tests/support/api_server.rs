@@ -106,10 +106,14 @@ pub(crate) fn delete(path: &str, preconditions: &Value) -> Call {
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
-/// The removal of the managed fields of `space`, which leaves the other fields unchanged.
+/// The removal of the managed fields of `space`, which has no duplicates of finalizers. It leaves the fields other than
+/// `generateName` unchanged.
 pub(crate) fn remove_managed_fields(space: &Value) -> Call {
     let metadata = &space["metadata"];
-    let patch = json!({"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "managedFields": [{}]}});
+    let patch = json!({"metadata": {
+        "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "managedFields": [{}],
+        "generateName": null,
+    }});
     merge_patch(&objects::space_path(), patch).answered(objects::without_managed_fields(space))
 }
 

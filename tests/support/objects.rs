@@ -69,10 +69,10 @@ pub(crate) fn patched(base: &Value, patch: &Value, version: u64) -> Value {
     merged(&merged(base, patch), &json!({"metadata": {"resourceVersion": version.to_string()}}))
 }
 
-/// `space` at the next version, after its managed fields were removed.
+/// `space` at the next version, after its managed fields and its `generateName` were removed.
 pub(crate) fn without_managed_fields(space: &Value) -> Value {
     let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-    patched(space, &json!({"metadata": {"managedFields": null}}), version + 1)
+    patched(space, &json!({"metadata": {"managedFields": null, "generateName": null}}), version + 1)
 }
 
 /// The object that the API server stores after the operator created `made`.
