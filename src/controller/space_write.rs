@@ -1,11 +1,11 @@
-//! Sends the writes to a space. If a write does not fit, the managed fields of the space are removed, and the write is
-//! sent once more.
+//! Sends the writes to a space. If a write does not fit, metadata that nothing limits is removed from the space, and the
+//! write is sent once more.
 //!
-//! The owner of a space can add managed fields until etcd refuses every larger version of it, since no policy can limit
-//! them. The space would then get neither a warning nor the seal, and would never end. All other fields that an owner
-//! can write are limited, see docs/security.md, so that a space without managed fields has room for each write of the
-//! operator. Kubernetes limits neither the length of `generateName` in an update nor the number of equal finalizers. A
-//! policy does, but the space may be older than the policy, so the operator removes these as well.
+//! A space that etcd stores in no larger version would get neither a warning nor the seal, and would never end. All
+//! fields that an owner can write are limited, see docs/security.md, except managed fields. The API server drops these
+//! itself from a PATCH that does not fit, but not from a DELETE. Kubernetes limits neither the length of `generateName`
+//! in an update nor the number of equal finalizers. A policy does, but it does not bind administrators, and the space may
+//! be older than the policy.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Patch;
@@ -62,7 +62,7 @@ async fn remove_managed_fields(io: &Io, seen: &ObjectMeta) -> Result<Option<Stri
     io.attempts.record_write(name, version(&emptied));
     tracing::info!(
         space = name,
-        "removed the managed fields of a DeveloperSpace, because a write exceeded the size limit of an object"
+        "removed managed fields, generateName and duplicate finalizers of a DeveloperSpace, because a write exceeded the size limit of an object"
     );
     Ok(emptied.resource_version)
 }
