@@ -35,6 +35,11 @@ impl<S> SmallPages<S> {
         Self { inner, one_by_one: Arc::default() }
     }
 
+    /// Forgets the objects of an earlier list of that path, which ended before all of them were read.
+    fn begin(&self, path: &str) {
+        self.one_by_one.lock().ignore_poison().remove(path);
+    }
+
     /// Returns true if the next object of that list is read alone.
     fn takes_one(&self, path: &str) -> bool {
         let mut one_by_one = self.one_by_one.lock().ignore_poison();
@@ -90,6 +95,9 @@ where
     let mut single = Request::from_parts(head.clone(), Body::empty());
     *single.uri_mut() = uri;
     let path = head.uri.path().to_owned();
+    if !is_continued(&head.uri) {
+        service.begin(&path);
+    }
     if service.takes_one(&path) {
         return Ok(service.inner.call(single).await?.map(AnyBody::new));
     }
@@ -117,6 +125,11 @@ async fn collect(body: AnyBody) -> Result<Option<Vec<u8>>, BoxError> {
 /// The number of objects in a page of a list; `None` for any other request.
 fn page_size(uri: &Uri) -> Option<u32> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix("limit="))?.parse().ok()
+}
+
+/// Returns true if the page continues a list.
+fn is_continued(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("continue=")))
 }
 
 /// The same page with one object.
@@ -166,6 +179,15 @@ mod tests {
         let (received, sent) = read(&pages).await;
         assert_eq!(received, [large, large, small, 3 * small, large]);
         assert_eq!(sent, [LIST.to_owned(), one(LIST), one(&next), one(&next), next, LIST.to_owned(), one(LIST)]);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_begins_again_is_read_in_whole_pages() {
+        let (small, large) = (1_000, 3 * 1_024 * 1_024);
+        let one = LIST.replace("limit=3", "limit=1");
+        let (received, sent) = read(&[(LIST, large), (LIST, small), (&format!("{LIST}&continue=abc"), small)]).await;
+        assert_eq!(received, [large, 3 * small, 3 * small]);
+        assert_eq!(sent, [LIST.to_owned(), one, LIST.to_owned(), format!("{LIST}&continue=abc")]);
     }
 
     #[tokio::test]

@@ -20,8 +20,9 @@ use crate::{
 /// The page size of the list.
 const PAGE_SIZE: u32 = 25;
 
-/// The most bindings that are read.
-const MAX_LISTED_BINDINGS: usize = 500;
+/// The most bindings that are read. Large ones are read one by one, see [`crate::small_pages`], which has to end before
+/// the deadline of a reconcile. An Event names only a few of them, and counts the others without reading them.
+const MAX_LISTED_BINDINGS: usize = 100;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the
 /// operator does not manage.

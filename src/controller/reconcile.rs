@@ -45,7 +45,10 @@ pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
     let mut outcome = act(ctx, space, observed, plan).await?;
     // Report: the status, if it differs, and the Events.
     outcome.report(ctx).await?;
-    if !outcome.observed.is_seal_held {
+    if !is_live(space) {
+        // The last step of the expiry has succeeded.
+        ctx.watchdog.set_expiry(space_key(space), None);
+    } else if !outcome.observed.is_seal_held {
         ctx.watchdog.clear_blocked_expiry(space_key(space));
     }
     // Requeue: the next time at which the state changes without an event.
@@ -54,11 +57,13 @@ pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
 
 /// Records the expiry of the space, and the rules that it does not comply with.
 fn track(space: &DeveloperSpace, observed: &Observed, ctx: &Context) {
-    let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
-    match expiry {
+    match observed.outlook.expires_at {
+        // The record of a space that is sealed or being deleted stays until the reconcile succeeds: its namespace may
+        // still have to be deleted.
+        _ if !is_live(space) => {}
         // The validation of the class triggers the next reconcile.
         Some(expiry) if observed.is_seal_held => ctx.watchdog.set_blocked_expiry(space_key(space), expiry),
-        _ => {
+        expiry => {
             ctx.watchdog.set_expiry(space_key(space), expiry);
             if let Some(expiry) = expiry {
                 ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);

@@ -97,10 +97,7 @@ pub(crate) async fn report_failure(
         situation(space, &observed),
         until(observed.outlook.wake, observed.now),
     );
-    match overdue(space, &observed) {
-        Some(overdue) => ctx.watchdog.set_blocked_expiry(space_key(space), overdue),
-        None => ctx.watchdog.clear_blocked_expiry(space_key(space)),
-    }
+    record_overdue(ctx, space, &observed, &error);
     if error.lasts(ctx.io.attempts.failures(&name)) {
         ctx.watchdog.set_failing(space_key(space));
     }
@@ -134,6 +131,22 @@ pub(crate) async fn report_failure(
         }
     }
     error
+}
+
+/// Records the expiry of `space`, if it is overdue after `error`. A seal that waits for the validation of the class is
+/// blocked, whichever other step fails.
+fn record_overdue(ctx: &Context, space: &DeveloperSpace, observed: &Observed, error: &Error) {
+    let key = space_key(space);
+    let held = observed.outlook.expires_at.filter(|_| observed.is_seal_held && is_live(space));
+    match held.or_else(|| overdue(space, observed)) {
+        Some(expiry) if held.is_some() || error.is_answered() => ctx.watchdog.set_blocked_expiry(key, expiry),
+        Some(expiry) => {
+            ctx.watchdog.clear_blocked_expiry(key);
+            ctx.watchdog.set_expiry(key, Some(expiry));
+        }
+        None if is_live(space) => ctx.watchdog.clear_blocked_expiry(key),
+        None => ctx.watchdog.set_expiry(key, None),
+    }
 }
 
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of
@@ -185,11 +198,12 @@ fn until(wake: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Duration> {
     wake.and_then(|wake| (wake - now).to_std().ok())
 }
 
-/// The time since which the end of `space` waits for the failed step: it is due or sealed, or its last warning cannot
-/// be written.
+/// The time since which the end of `space` waits for the failed step: it is due, or it is sealed and its namespace is
+/// not terminating, or its last warning cannot be written.
 fn overdue(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
     if is_sealed(space) {
-        return observed.own_namespace().and_then(|_| space.status.as_ref()?.expires_at);
+        let standing = observed.own_namespace().filter(|namespace| namespace.terminating.is_none());
+        return standing.and_then(|_| space.status.as_ref()?.expires_at);
     }
     match observed.outlook.stage {
         Stage::Due => observed.outlook.expires_at,

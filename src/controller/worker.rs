@@ -3,7 +3,7 @@
 //!
 //! Decides nothing about the space; see [`super::reconcile`].
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::DeveloperSpace,
     cache::watches::CachedSpace,
-    desired::resource_version::version,
+    desired::{hash::hash, resource_version::version},
     installed::INCOMPLETE_REQUEUE_INTERVAL,
     runtime::{error::Error, watchdog::space_key},
 };
@@ -45,8 +45,8 @@ pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Resu
     }
     // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for
     // one.
-    let work = async { tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run_in_turn(&kept, &ctx))).await };
-    let action = ctx.slots.run(work).await.unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
+    let work = async { until_deadline(&kept, &ctx, Box::pin(run_in_turn(&kept, &ctx))).await };
+    let action = ctx.slots.run(work).await?;
     ctx.io.metrics.count("success");
     Ok(action.unwrap_or(Action::requeue(BUSY_REQUEUE_INTERVAL)))
 }
@@ -71,11 +71,23 @@ pub async fn reconcile_expiring(kept: &CachedSpace, ctx: &Context) -> Result<boo
             None => return Ok(false),
         }
     }
-    tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run(&space, ctx)))
-        .await
-        .unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
+    until_deadline(kept, ctx, Box::pin(run(&space, ctx))).await?;
     ctx.io.metrics.count("success");
     Ok(true)
+}
+
+/// Ends `work`, a reconcile of `kept`, at its deadline. In that case, the API server has not refused the last step, so
+/// the expiry of the space counts as unprocessed.
+async fn until_deadline<T>(
+    kept: &CachedSpace,
+    ctx: &Context,
+    work: Pin<Box<impl Future<Output = Result<T, Error>>>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(RECONCILE_TIMEOUT, work).await.unwrap_or_else(|_| {
+        // The copy in the map by name has no UID in its metadata.
+        ctx.watchdog.clear_blocked_expiry(hash(&kept.kept.uid));
+        Err(Error::Deadline(RECONCILE_TIMEOUT))
+    })
 }
 
 async fn run_in_turn(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>, Error> {

@@ -1,7 +1,7 @@
 //! The fingerprints by which children are compared without being kept.
 
 use k8s_openapi::{api::rbac::v1::RoleBinding, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{child::Child, hash::hash, limit_range, network_policy, quota, role_bindings};
 use crate::api::names;
@@ -18,10 +18,9 @@ pub struct Fingerprint {
 impl Fingerprint {
     fn new(metadata: &ObjectMeta, content: &Value, identity: &Value) -> Self {
         let labels = metadata.labels.as_ref();
-        let ours: Vec<_> = [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS]
-            .map(|key| labels.and_then(|labels| labels.get(key)))
-            .into();
-        Self { content: hash(&json!([ours, content])), identity: hash(identity) }
+        let ours = [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS]
+            .map(|key| labels.and_then(|labels| labels.get(key)));
+        Self { content: hash(&(ours, content)), identity: hash(identity) }
     }
 }
 

@@ -60,10 +60,11 @@ pub(super) fn hard(quota: &ResourceQuota) -> Hard {
     hard.map(|(key, value)| (key.clone(), value.into())).collect()
 }
 
-/// (content, identity) for comparison: quantities by value, as the server rewrites them; scopes are immutable.
+/// (content, identity) for comparison: quantities by value, as the server rewrites them; scopes are immutable. A spec
+/// that was too large to be read counts as one without scopes, which is repaired in place.
 pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     let Some(ResourceQuotaSpec { hard, scope_selector, scopes }) = &quota.spec else {
-        return (Value::Null, Value::Null);
+        return (Value::Null, json!([null, null]));
     };
     let hard: BTreeMap<&String, String> =
         hard.iter().flatten().map(|(key, value)| (key, Quantity::from(value).key())).collect();
@@ -365,5 +366,13 @@ mod tests {
         assert_eq!(comparable(&quota(&[("cpu", "1000m")])), comparable(&quota(&[("cpu", "1")])));
         assert_ne!(comparable(&quota(&[("cpu", "1")])), comparable(&quota(&[("cpu", "2")])));
         assert_eq!(build(&Hard::new(), &labels), None);
+    }
+
+    #[test]
+    fn a_quota_whose_spec_was_not_read_is_repaired_and_not_replaced() {
+        let wanted = build(&hard(&[("cpu", "1")]), &BTreeMap::new()).unwrap();
+        let unread = ResourceQuota { spec: None, ..wanted.clone() };
+        let (unread, wanted) = (comparable(&unread), comparable(&wanted));
+        assert!(unread.0 != wanted.0 && unread.1 == wanted.1, "{unread:?} {wanted:?}");
     }
 }

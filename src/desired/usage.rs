@@ -71,14 +71,17 @@ fn hard(quota: Option<&ResourceQuota>) -> Option<&BTreeMap<String, K8sQuantity>>
 }
 
 /// The quota of a space whose class in force is missing, with limits for the resources `keys` that only count; `None`
-/// if the `existing` quota has them already. The limits of the `existing` quota stay, and it is wanted without labels,
-/// so that its labels stay too.
+/// if the `existing` quota has them already, or if its spec was too large to be read. The limits of the `existing`
+/// quota stay, and it is wanted without labels, so that its labels stay too.
 pub fn counting(
     space: &DeveloperSpace,
     class_name: &str,
     existing: Option<&ResourceQuota>,
     keys: &BTreeSet<String>,
 ) -> Option<ResourceQuota> {
+    if existing.is_some_and(|quota| quota.spec.is_none()) {
+        return None;
+    }
     let missing = keys.iter().filter(|key| !has_limit(existing, key)).cloned();
     let missing: Hard = missing.map(|key| (key, Quantity::from(COUNT_ONLY))).collect();
     if existing.is_none() || missing.is_empty() {
@@ -233,6 +236,8 @@ mod tests {
             Some(json!([{"name": "developerspace"}, {"hard": hard}]))
         );
         assert_eq!(counting(Some(&live), &["services"]), None);
+        let unread = ResourceQuota { spec: None, ..live.clone() };
+        assert_eq!(counting(Some(&unread), &["configmaps"]), None, "its limits would be lost");
         let labels = json!({
             "app.kubernetes.io/managed-by": "developerspace-operator",
             "developerspace.dev/class": "greenhouse",

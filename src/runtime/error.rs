@@ -122,6 +122,16 @@ impl Error {
         matches!(self, Self::Api { .. } | Self::Status { .. }) && self.class() == Class::Conflict
     }
 
+    /// Returns true if the API server answered: it refused a request, or other clients changed an object first. A
+    /// restart of the operator cannot resolve such an error.
+    pub(crate) fn is_answered(&self) -> bool {
+        match self {
+            Self::Api { source, .. } | Self::Status { source, .. } => matches!(**source, kube::Error::Api(_)),
+            Self::Held(_) | Self::Moved(_) | Self::Overtaken { .. } => true,
+            Self::Deadline(_) => false,
+        }
+    }
+
     /// Returns true if the API server refused a write because it cannot store an object of that size.
     pub(crate) fn is_too_large(&self) -> bool {
         let (Self::Api { source, .. } | Self::Status { source, .. }) = self else { return false };
@@ -206,6 +216,26 @@ mod tests {
         }
         assert_eq!(Error::Deadline(Duration::from_secs(1)).class(), Class::Transient);
         assert_eq!(Error::Held("RoleBinding developerspace-owner in alice-payments".into()).class(), Class::Invalid);
+    }
+
+    #[test]
+    fn a_request_without_a_readable_response_is_not_answered() {
+        let overtaken = Error::Overtaken { name: "orchid-lab".into(), times: 50 };
+        let moved = Error::Moved("confirm that namespace orchid-lab no longer exists".into());
+        let held = Error::Held("RoleBinding developerspace-owner in orchid-lab".into());
+        for answered in [error(403, None), error(409, None), error(500, None), held, moved, overtaken] {
+            assert!(answered.is_answered(), "{answered}");
+        }
+        let cut_off = || kube::Error::SerdeError(serde_json::from_str::<Status>("{").unwrap_err());
+        let lost = kube::Error::Service("connection reset by peer".into());
+        for unanswered in [
+            Error::api("delete namespace orchid-lab")(cut_off()),
+            Error::status("orchid-lab")(cut_off()),
+            Error::api("delete namespace orchid-lab")(lost),
+            Error::Deadline(Duration::from_secs(60)),
+        ] {
+            assert!(!unanswered.is_answered(), "{unanswered}");
+        }
     }
 
     #[test]

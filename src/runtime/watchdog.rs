@@ -44,8 +44,9 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Expiries whose writes the API server refuses, or that wait for the validation of a class. They are overdue, but
-    /// other work does not yield to them, and the operator counts as working.
+    /// The expiries, of those above, whose writes the API server refuses, or that wait for the validation of a class,
+    /// each with the time since which it is late. They are overdue, but other work does not yield to them, and the
+    /// operator counts as working.
     blocked: HashMap<u64, DateTime<Utc>>,
     /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
@@ -131,17 +132,18 @@ impl Watchdog {
     /// expiry waits for the validation of a class. The record stays while the next reconcile of the space runs, since
     /// the API server may refuse the write again.
     pub(crate) fn set_blocked_expiry(&self, space: u64, expiry: DateTime<Utc>) {
-        self.set_expiry(space, None);
+        // In this order, so that the expiry does not count as unprocessed in between.
         self.lock().blocked.insert(space, expiry);
+        self.set_expiry(space, Some(expiry));
     }
 
-    /// Records that nothing blocks the expiry of the space of that key.
+    /// Records that nothing blocks the expiry of the space of that key. The expiry is unprocessed again.
     pub fn clear_blocked_expiry(&self, space: u64) {
         self.lock().blocked.remove(&space);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the
-    /// next reconcile of the space.
+    /// expiry of the space is recorded again.
     pub(crate) fn set_failing(&self, space: u64) {
         self.lock().failing.insert(space);
     }
@@ -304,6 +306,13 @@ mod tests {
             "an expiry that is not processed although no write was blocked"
         );
         dog.set_blocked_expiry(1, at(100));
+        dog.set_blocked_expiry(2, at(110));
+        dog.clear_blocked_expiry(2);
+        assert_eq!(
+            dog.ages(at(170)).unprocessed,
+            Duration::from_secs(60),
+            "an expiry that was recorded only as blocked stays when nothing blocks it"
+        );
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
         dog.set_failing(1);

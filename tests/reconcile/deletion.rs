@@ -429,6 +429,32 @@ async fn what_was_released_is_left_alone() {
     world.reconcile(&retained(), script).await.unwrap();
 }
 
+/// An `admin` of the namespace can create any number of bindings, and each may be read alone.
+#[tokio::test]
+async fn of_very_many_bindings_of_others_a_hundred_are_read_and_the_rest_is_counted() {
+    let live = patched(&stored_namespace(), &release(), 64);
+    let world = World::with(CALM, &[with(&class(), &json!({"spec": {"allowRetain": true}})), live.clone()]);
+    let theirs = with(&member_binding(), &json!({"metadata": {"name": "gate-keys", "labels": null}}));
+    let pages = [0, 1, 2, 3].map(|number| {
+        let from = if number == 0 { "" } else { "&continue=next" };
+        Step::from(get(&format!("{}?limit=25{from}", children_path("RoleBinding"))).answered(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList",
+            "metadata": {"resourceVersion": "65", "continue": "next", "remainingItemCount": 475 - 25 * number},
+            "items": vec![&theirs; 25],
+        })))
+    });
+    let mut script = script![read_crd(), get(&namespace_path()).answered(live)];
+    script.extend(pages);
+    script.extend(script![
+        remove_finalizer(),
+        told_released(&format!(
+            "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: {} and 490 more",
+            ["gate-keys (Group:gardeners)"; 10].join(", ")
+        )),
+    ]);
+    world.reconcile(&retained(), script).await.unwrap();
+}
+
 pub(crate) const WITHOUT_CONSENT: &str = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass \
     greenhouse does not allow Retain, so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator \
     set allowRetain: true in the class";

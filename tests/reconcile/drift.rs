@@ -14,6 +14,7 @@ pub(crate) fn operations(uid: &str, path: &str, content: &Value) -> Value {
 
 #[tokio::test]
 async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
+    let count = |number: u32| (format!("count/{number}"), json!("1"));
     let loosened = [
         (
             quota(),
@@ -25,6 +26,12 @@ async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
         (network(), "uid-of-the-network-policy", "/spec", json!({"spec": {"ingress": [{}]}})),
         (owner_binding(), "uid-of-the-owner-binding", "/subjects", json!({"subjects": []})),
         // More than is read.
+        (
+            quota(),
+            "uid-of-the-quota",
+            "/spec/hard",
+            json!({"spec": {"hard": (0..80_000).map(count).collect::<serde_json::Map<_, _>>()}}),
+        ),
         (
             network(),
             "uid-of-the-network-policy",

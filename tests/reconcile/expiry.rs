@@ -27,6 +27,14 @@ fn two_more_are_due(world: &World) {
     }
 }
 
+const TWO_MINUTES: Duration = Duration::from_secs(120);
+
+/// The time for which an end is overdue, and for which one is unprocessed, two minutes after [`EXPIRES`].
+fn lateness(world: &World) -> (Duration, Duration) {
+    let ages = world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap());
+    (ages.overdue, ages.unprocessed)
+}
+
 #[tokio::test]
 async fn a_warning_is_told_in_the_status_on_the_space_and_inside_the_namespace() {
     let a_day_before = warned_of("1d", WARNED_A_DAY_BEFORE);
@@ -78,6 +86,18 @@ async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
     world.keep(&refused);
     let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
     world.reconcile(&warned(), script).await.unwrap();
+}
+
+/// A restart of the operator does not validate the class either, whichever write fails in addition.
+#[tokio::test]
+async fn a_seal_that_waits_for_its_class_is_overdue_although_another_write_fails() {
+    let create = || post(&children_path("LimitRange"), limits());
+    for failed in [create().refused(500, "InternalError"), create().answered(json!("cut off"))] {
+        let world = World::with(EXPIRES, &everything_but("LimitRange", "developerspace"));
+        world.keep(&changed(&json!({"defaultTTL": "10d"})));
+        let result = world.reconcile(&warned(), script![confirmed(), failed]).await;
+        assert_eq!((class_of(&result), lateness(&world)), (Some(Class::Transient), (TWO_MINUTES, Duration::ZERO)));
+    }
 }
 
 #[tokio::test]
@@ -338,6 +358,9 @@ async fn what_holds_the_namespace_of_an_expired_space_is_shown() {
     );
     let world = World::with("2026-03-09T08:00:07Z", &[class(), held]);
     let status = expired(&message, true, EXPIRES);
+    let refused = say(&sealed(), &status).refused(403, "Forbidden");
+    assert_eq!(class_of(&world.reconcile(&sealed(), script![refused]).await), Some(Class::Forbidden));
+    assert_eq!(lateness(&world), (Duration::ZERO, Duration::ZERO), "the namespace was deleted in time");
     world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
     world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
 }
@@ -507,21 +530,49 @@ async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it
     assert_eq!(overdue(), Duration::ZERO);
 }
 
+/// The record of a refusal stays while the next attempt runs. An attempt that does not end is no refusal.
+#[tokio::test]
+async fn a_refused_deletion_is_overdue_during_the_next_attempt_and_unprocessed_if_that_does_not_end() {
+    let world = World::with("2026-03-09T08:02:00Z", &everything());
+    let refused = script![delete_namespace().refused(500, "InternalError")];
+    assert_eq!(class_of(&world.reconcile(&sealed(), refused).await), Some(Class::Transient));
+    assert_eq!(lateness(&world), (TWO_MINUTES, Duration::ZERO));
+    tokio::time::pause();
+    tokio::time::timeout(Duration::from_secs(1), world.reconcile_without_answers(&sealed())).await.unwrap_err();
+    assert_eq!(lateness(&world), (TWO_MINUTES, Duration::ZERO));
+    let unanswered = world.reconcile_without_answers(&sealed()).await;
+    assert!(matches!(unanswered, Err(Error::Deadline(_))), "{unanswered:?}");
+    assert_eq!(lateness(&world), (TWO_MINUTES, TWO_MINUTES));
+    tokio::time::resume();
+    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    assert_eq!(lateness(&world), (Duration::ZERO, Duration::ZERO));
+}
+
+/// The API server may have stored the seal.
+#[tokio::test]
+async fn a_seal_without_a_readable_response_is_unprocessed() {
+    let world = World::with(EXPIRES, &everything());
+    for (seal, class, unprocessed) in [
+        (seal().refused(403, "Forbidden"), Class::Forbidden, Duration::ZERO),
+        (seal().answered(json!("cut off")), Class::Transient, TWO_MINUTES),
+        (seal().refused(403, "Forbidden"), Class::Forbidden, Duration::ZERO),
+    ] {
+        let result = world.reconcile(&warned(), script![seal]).await;
+        assert_eq!((class_of(&result), lateness(&world)), (Some(class), (TWO_MINUTES, unprocessed)));
+    }
+}
+
 #[tokio::test]
 async fn a_seal_that_is_refused_is_overdue() {
     let world = World::with(EXPIRES, &everything());
-    let ages = || {
-        let ages = world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap());
-        (ages.overdue, ages.unprocessed)
-    };
     let result = world.reconcile(&warned(), script![seal().refused(403, "Forbidden")]).await;
-    assert_eq!((class_of(&result), ages()), (Some(Class::Forbidden), (Duration::from_secs(120), Duration::ZERO)));
+    assert_eq!((class_of(&result), lateness(&world)), (Some(Class::Forbidden), (TWO_MINUTES, Duration::ZERO)));
     // The renewal ends the delay, although another write is refused.
     let (renewed, status) = renewed();
     let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
     let result =
         world.reconcile(&renewed, script![live, written, say(&renewed, &status).refused(403, "Forbidden")]).await;
-    assert_eq!((class_of(&result), ages()), (Some(Class::Forbidden), (Duration::ZERO, Duration::ZERO)));
+    assert_eq!((class_of(&result), lateness(&world)), (Some(Class::Forbidden), (Duration::ZERO, Duration::ZERO)));
 }
 
 /// The API server would drop a part of the status, such as a notice that the next decision depends on.

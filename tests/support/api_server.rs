@@ -301,6 +301,12 @@ pub(crate) async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> 
     result.expect("it ends in time")
 }
 
+/// Runs `act` against an API server that receives requests and answers none.
+pub(crate) async fn without_answers<T>(act: impl AsyncFnOnce(Client) -> T) -> T {
+    let (service, _requests) = mock::pair::<Request<Body>, Response<Body>>();
+    act(Client::new(service, "default")).await
+}
+
 /// The remaining part of a script. Events may arrive at any time: the script checks that they arrive, not when.
 struct Script {
     steps: VecDeque<Step>,

@@ -41,7 +41,7 @@ use kube::{Client, runtime::controller::Action};
 use serde_json::Value;
 
 use super::{
-    api_server::{Step, play},
+    api_server::{Step, play, without_answers},
     objects,
 };
 
@@ -202,6 +202,12 @@ impl World {
     pub(crate) async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
         let space: Arc<CachedSpace> = Arc::new(objects::read(space));
         play(script, async |client| reconcile_queued(space, self.context(client)).await).await
+    }
+
+    /// Reconciles `space`, of which the queue has the copy in the store by name, while no request is answered.
+    pub(crate) async fn reconcile_without_answers(&self, space: &Value) -> Result<Action, Error> {
+        let space = Arc::new(objects::read::<CachedSpace>(space).by_name());
+        without_answers(async |client| reconcile_queued(space, self.context(client)).await).await
     }
 
     /// Reconciles `space` at its end, as `expiry_worker::run` does with the copy in the store by name. Returns true if

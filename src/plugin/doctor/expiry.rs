@@ -6,6 +6,7 @@ use kube::ResourceExt as _;
 use super::{diagnosis::Diagnosis, operator, snapshot::ClusterSnapshot};
 use crate::{
     api::{DeveloperSpace, conditions::types, time::rfc3339},
+    desired::plan::{ClassVerdict, class_verdict},
     plugin::{expiry_setting, format, spaces::is_true},
 };
 
@@ -29,7 +30,8 @@ fn expiry_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
     if now - end > OPERATOR_RESTART_LIMIT {
         let (state, commands) = operator::state(snapshot);
         let sentence = format!(
-            "DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}"
+            "DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}{}",
+            pending_validation(snapshot)
         );
         return Some(Diagnosis::problem(sentence).with_commands(commands));
     }
@@ -49,10 +51,23 @@ fn expiry_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
     )
 }
 
+/// The end of the sentence about an expired space that is not deleted, while the spec of its class was not validated.
+fn pending_validation(snapshot: &ClusterSnapshot) -> String {
+    let pending = snapshot.class_in_force().filter(|class| class_verdict(class) == ClassVerdict::Pending);
+    pending.map_or_else(String::new, |class| {
+        format!(" The seal may wait for the validation of SpaceClass {}.", class.name_any())
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
-    use crate::plugin::doctor::fixtures::{healthy, healthy_with, lines, now, parse};
+    use crate::plugin::doctor::{
+        fetched::Fetched,
+        fixtures::{class_validated_in, healthy, healthy_with, lines, now, parse},
+    };
 
     fn ends(at: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
         let snapshot = healthy_with(|space| {
@@ -90,12 +105,19 @@ mod tests {
 
     #[test]
     fn an_expired_space_that_is_not_deleted_is_a_problem() {
-        let expected = [
-            "Problem: DeveloperSpace orchid-lab expired 2h ago (2026-11-24T07:00:00Z), but the operator has not deleted its namespace. The \
-            operator is running (2 of 2 replicas are available); see its log for details.",
-            "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
-        ];
-        assert_eq!(ends("2026-11-24T07:00:00Z", |_| {}), expected);
+        let problem = "Problem: DeveloperSpace orchid-lab expired 2h ago (2026-11-24T07:00:00Z), but the operator has not deleted its namespace. \
+            The operator is running (2 of 2 replicas are available); see its log for details.";
+        let mut snapshot = healthy_with(|space| {
+            space.status.as_mut().unwrap().expires_at = Some("2026-11-24T07:00:00Z".parse().unwrap());
+        });
+        for (validated, cause) in [(4, ""), (3, " The seal may wait for the validation of SpaceClass greenhouse.")] {
+            snapshot.classes = Fetched::Found(vec![class_validated_in(validated, &Value::Null)]);
+            let expected = [
+                format!("{problem}{cause}"),
+                "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20".to_owned(),
+            ];
+            assert_eq!(lines(&diagnose(&snapshot, now())), expected);
+        }
     }
 
     #[test]

@@ -76,6 +76,17 @@ pub(super) fn class() -> SpaceClass {
     }))
 }
 
+/// [`class`] in its fourth generation, with the result for that generation and the spec that was accepted last.
+pub(super) fn class_validated_in(generation: i64, accepted: &Value) -> SpaceClass {
+    let mut class = class();
+    class.metadata.generation = Some(4);
+    class.status = parse(json!({"observedGeneration": generation, "accepted": accepted, "conditions": [{
+        "type": "Accepted", "status": "True", "reason": "Valid", "message": "", "observedGeneration": generation,
+        "lastTransitionTime": "2026-11-20T09:00:00Z",
+    }]}));
+    class
+}
+
 /// All objects are readable and in their desired state.
 pub(super) fn healthy() -> ClusterSnapshot {
     let (space, class) = (space(), class());

@@ -15,13 +15,15 @@ use crate::{
 };
 
 pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<Diagnosis> {
-    // The finding about a space that waits for the validation contains the advice.
+    // The finding about a space that waits for the validation of the class that it names contains the advice.
     let waits = snapshot
         .space
         .object()
         .and_then(ready)
         .is_some_and(|(_, reason, _)| reason == Reason::ClassNotAccepted.as_str());
-    let outdated = snapshot.class().filter(|class| !waits && class.in_force().is_some());
+    let waits_for =
+        |class: &SpaceClass| waits && snapshot.class().is_some_and(|named| named.name_any() == class.name_any());
+    let outdated = snapshot.class_in_force().filter(|class| class.in_force().is_some() && !waits_for(class));
     let advice = outdated.and_then(|class| advice(snapshot, class));
     advice.map(|(sentence, commands)| Diagnosis::warning(sentence).with_commands(commands)).into_iter().collect()
 }
@@ -49,19 +51,8 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fetched::Fetched,
-        fixtures::{class, healthy, lines, now, parse, set_unready, space},
+        fixtures::{class, class_validated_in, healthy, lines, now, set_unready, space},
     };
-
-    /// The class in its fourth generation, with the result for another one and the spec that was accepted last.
-    fn class_validated_in(generation: i64, accepted: &Value) -> SpaceClass {
-        let mut class = class();
-        class.metadata.generation = Some(4);
-        class.status = parse(json!({"observedGeneration": generation, "accepted": accepted, "conditions": [{
-            "type": "Accepted", "status": "True", "reason": "Valid", "message": "", "observedGeneration": generation,
-            "lastTransitionTime": "2026-11-20T09:00:00Z",
-        }]}));
-        class
-    }
 
     #[test]
     fn a_change_of_a_class_that_the_operator_has_not_validated_is_reported() {
@@ -84,7 +75,14 @@ mod tests {
         assert_eq!(found(&snapshot), expected);
         let mut moving = space();
         set_unready(&mut moving, "ClassNotAccepted", "");
-        snapshot.space = Fetched::Found(Some(moving));
+        snapshot.space = Fetched::Found(Some(moving.clone()));
         assert_eq!(found(&snapshot), Vec::<String>::new(), "another finding contains the advice");
+        // The class that the space asks for is another one.
+        moving.spec.class_name = Some("walled".to_owned());
+        snapshot.space = Fetched::Found(Some(moving));
+        let mut walled = class();
+        walled.metadata.name = Some("walled".to_owned());
+        snapshot.classes = Fetched::Found(vec![walled, class_validated_in(3, &json!({"description": "earlier"}))]);
+        assert_eq!(found(&snapshot), expected, "the class in force is reported");
     }
 }
