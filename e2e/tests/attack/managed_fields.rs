@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{
-    Actor, At, LIFETIME_TIMEOUT, World, a_namespace, a_space, at, expires_at, holds, name_of, now, refusal, space, user,
+    Actor, At, LIFETIME_TIMEOUT, a_namespace, a_space, at, expires_at, holds, name_of, now, refusal, space, user,
 };
 use serde_json::{Value, json};
 
