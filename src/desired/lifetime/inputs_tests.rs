@@ -241,3 +241,16 @@ fn a_last_notice_does_not_count_for_a_later_expiry_that_an_earlier_version_annou
     let seen = outlook(&lifetime_inputs(&upgraded, rules_of(&upgraded, Some(&bounded)).as_ref(), true, now), now);
     assert!(seen.stage != Stage::Due && seen.expires_at >= Some(at("12-14T10:00:00")), "{seen:?}");
 }
+
+#[test]
+fn a_renewal_shortly_before_an_absolute_end_does_not_shorten_the_notice_of_a_late_warning() {
+    let class = class(&json!({"maxTTL": "30d", "warnBefore": ["3m", "1m"]}));
+    let warning = json!({"at": "2026-12-01T08:57:00Z", "before": "3m", "expiresAt": "2026-12-01T09:00:00Z"});
+    let mut status =
+        admitted(&json!({"expiresAt": "2026-12-01T09:00:00Z", "maxTTL": "30d", "warnBefore": ["3m", "1m"]}));
+    status["lastRenewedAt"] = json!("2026-12-01T08:59:59Z");
+    status["lastWarning"] = warning;
+    let spec = json!({"expiresAt": "2026-12-01T09:00:00Z", "renewedAt": "2026-12-01T08:59:59Z"});
+    let late = space(&spec, &status);
+    assert_eq!(ends(&late, Some(&class), true, "12-01T09:02:30"), Some(at("12-01T09:03:30")));
+}

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     arithmetic::{representable, saturating_add},
     ceiling::Ceiling,
-    formula::{GivenWarning, LifetimeInputs},
+    formula::{End, GivenWarning, LifetimeInputs},
     stage::{Stage, WARNING_TOLERANCE},
 };
 use crate::api::{Notice, time::ceil_second};
@@ -47,8 +47,9 @@ impl Warnings {
         (postponed, ceiling): (Option<&Notice>, Option<&Ceiling>),
         now: DateTime<Utc>,
     ) -> Option<Self> {
-        // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
-        let anchor = if inputs.anchor < nominal { inputs.anchor.min(now) } else { inputs.created };
+        // A renewal does not move an absolute end, so the time before that end counts from creation.
+        let is_absolute = inputs.end == End::At(nominal) || inputs.anchor >= nominal;
+        let anchor = if is_absolute { inputs.created } else { inputs.anchor.min(now) };
         let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
         // A notice that began at its end has no time for a warning, whose threshold would be no duration: `0s` cannot
         // be read back.
