@@ -250,7 +250,8 @@ fn a_renewal_shortly_before_an_absolute_end_does_not_shorten_the_notice_of_a_lat
         admitted(&json!({"expiresAt": "2026-12-01T09:00:00Z", "maxTTL": "30d", "warnBefore": ["3m", "1m"]}));
     status["lastRenewedAt"] = json!("2026-12-01T08:59:59Z");
     status["lastWarning"] = warning;
-    let spec = json!({"expiresAt": "2026-12-01T09:00:00Z", "renewedAt": "2026-12-01T08:59:59Z"});
-    let late = space(&spec, &status);
-    assert_eq!(ends(&late, Some(&class), true, "12-01T09:02:30"), Some(at("12-01T09:03:30")));
+    for end in ["2026-12-01T09:00:00Z", "2026-12-01T08:59:59.500Z"] {
+        let late = space(&json!({"expiresAt": end, "renewedAt": "2026-12-01T08:59:59Z"}), &status);
+        assert_eq!(ends(&late, Some(&class), true, "12-01T09:02:30"), Some(at("12-01T09:03:30")), "{end}");
+    }
 }

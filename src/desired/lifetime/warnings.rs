@@ -48,7 +48,8 @@ impl Warnings {
         now: DateTime<Utc>,
     ) -> Option<Self> {
         // A renewal does not move an absolute end, so the time before that end counts from creation.
-        let is_absolute = inputs.end == End::At(nominal) || inputs.anchor >= nominal;
+        let sets_nominal = matches!(inputs.end, End::At(at) if representable(at) == nominal);
+        let is_absolute = sets_nominal || inputs.anchor >= nominal;
         let anchor = if is_absolute { inputs.created } else { inputs.anchor.min(now) };
         let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
         // A notice that began at its end has no time for a warning, whose threshold would be no duration: `0s` cannot
