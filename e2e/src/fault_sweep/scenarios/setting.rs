@@ -76,9 +76,17 @@ impl Setting {
     }
 }
 
-/// Creates a space with `changes` to the default spec, without waiting.
+/// Creates a space with `changes` to the default spec, without waiting until it is ready. An API server that has just
+/// started rejects all spaces until it has discovered the kind of the parameters of its admission policies.
 pub(super) async fn create(rig: &Rig, name: &str, changes: Value) -> Result<()> {
-    rig.perform(name, &UserAction::Create(space(&spec(&changes)))).await
+    let action = UserAction::Create(space(&spec(&changes)));
+    let created = eventually("the admission policies to be in force", SOON, || async {
+        match rig.perform(name, &action).await {
+            Err(error) if format!("{error:#}").contains("failed to configure policy") => Err(error),
+            other => Ok(Some(other)),
+        }
+    });
+    created.await?
 }
 
 /// Creates all spaces and waits until they are ready.
