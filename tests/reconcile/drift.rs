@@ -145,3 +145,29 @@ async fn lost_labels_and_annotations_of_the_namespace_come_back() {
     ];
     world.reconcile(&converged(), script).await.unwrap();
 }
+
+/// The response to a request of the operator can contain the change of another client before its event arrives.
+#[tokio::test]
+async fn a_change_that_a_response_contained_counts_as_one_when_its_event_arrives() {
+    let drift = json!({"metadata": {"labels": {"developerspace.dev/space": null}, "resourceVersion": "62"}});
+    let drifted = with(&stored_namespace(), &drift);
+    let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
+    let script =
+        script![get(&namespace_path()).answered(drifted.clone()), post(&children_path("LimitRange"), limits())];
+    world.reconcile(&converged(), script).await.unwrap();
+    world.keep(&drifted);
+
+    let loosened = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
+    let mut objects = everything();
+    objects[1] = with(&stored_namespace(), &loosened);
+    let world = World::with(CALM, &objects);
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": {}}});
+    let answer = with(&patched(&objects[1], &patch, 62), &drift);
+    let script = script![
+        get(&namespace_path()).answered(objects[1].clone()),
+        merge_patch(&namespace_path(), patch).answered(answer.clone()),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+    world.keep(&answer);
+}

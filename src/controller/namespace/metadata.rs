@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::api::{patch, read_again};
+use super::api::{patch, patch_to, read_again};
 use crate::{
     api::{DeveloperSpace, names, time::rfc3339},
     controller::io::Io,
@@ -55,7 +55,7 @@ pub(crate) async fn keep(
     if current.metadata.matches(wanted) {
         return Ok(current);
     }
-    patch(io, &space.name_any(), wanted.patch(&live.metadata)).await
+    patch_to(io, &space.name_any(), wanted.patch(&live.metadata), wanted).await
 }
 
 /// Writes only the expiry to the namespace, if it differs.
