@@ -286,12 +286,15 @@ async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_remove
     let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "gina-first/User:gina@example.com"}}});
     admin.patch(a_namespace("gina-first"), offer).await?;
     world.until_ready("gina-first").await?;
-    let adopted = admin.get(a_namespace("gina-first")).await?;
-    ensure!(
-        adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(),
-        "{}",
-        adopted["metadata"]["labels"]
-    );
+    // The marks go after the status has recorded the UID.
+    eventually("the marks of the release to be removed", SOON, || async {
+        let adopted = admin.get(a_namespace("gina-first")).await?;
+        let marks =
+            [&adopted["metadata"]["labels"], &adopted["metadata"]["annotations"]].map(Value::to_string).concat();
+        ensure!(!marks.contains("developerspace.dev/released"), "{marks}");
+        Ok(Some(()))
+    })
+    .await?;
     world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
     ensure!(admin.find(a_namespace("gina-second")).await?.is_none(), "a second namespace under a limit of one");
     admin.delete(a_space("gina-first")).await?;

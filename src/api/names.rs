@@ -104,6 +104,18 @@ pub fn is_reserved(key: &str) -> bool {
     key.starts_with(PREFIX) && !matches!(key, ANNOTATION_ADOPT | ANNOTATION_TTL)
 }
 
+/// Returns true if the label or annotation records the release of a namespace. Only the operator writes these keys.
+pub(crate) fn records_release(key: &str) -> bool {
+    [
+        LABEL_RELEASED,
+        ANNOTATION_RELEASED_FROM,
+        ANNOTATION_RELEASED_CLASS,
+        ANNOTATION_RELEASED_OWNER,
+        ANNOTATION_RELEASED_AT,
+    ]
+    .contains(&key)
+}
+
 /// The selector by which children are watched.
 pub fn managed_selector() -> String {
     format!("{LABEL_MANAGED_BY}={OPERATOR}")

@@ -1,7 +1,8 @@
 //! Adoption of a namespace that an administrator hands over: the write, and the values of others that it replaces.
 //!
 //! A Pod Security level is never lowered: the stricter of the level found and the level of the class holds from then
-//! on.
+//! on. The marks of an earlier release stay until the status records the UID of the namespace: if the adoption is
+//! undone, the namespace is a released one again.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -21,7 +22,9 @@ pub struct Adoption {
 
 /// Adopts the namespace `live` for `space`.
 pub fn adopt(space: &DeveloperSpace, metadata: NamespaceMetadata, live: &ObjectMeta) -> Adoption {
-    let wanted = metadata.at_least(found(space, live)).granted();
+    let mut wanted = metadata.at_least(found(space, live)).granted();
+    let stays = |key: &str| names::records_release(key) || key == names::LABEL_NETWORK_ENFORCED;
+    wanted.kept = wanted.kept.and_existing(live, stays);
     let mut patch = wanted.patch(live);
     patch["metadata"]["resourceVersion"] = json!(live.resource_version);
     for version in pod_security::MODES.map(pod_security::version_label) {
@@ -157,15 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn adoption_removes_the_marks_of_a_release() {
-        let marks = json!({"developerspace.dev/released-from": "vault-lab/uid-before", "developerspace.dev/adopt": "vault-lab/uid-of-the-space"});
-        let patch = adopted(&json!({"developerspace.dev/released": "true"}), &marks).patch.unwrap();
-        assert_eq!(patch["metadata"]["labels"]["developerspace.dev/released"], Value::Null);
-        assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/released-from"], Value::Null);
-        assert_eq!(
-            patch["metadata"]["annotations"].get("developerspace.dev/adopt"),
-            None,
-            "it stays until the UID is recorded"
-        );
+    fn adoption_keeps_the_marks_of_a_release_until_the_uid_is_recorded() {
+        let labels = json!({"developerspace.dev/released": "true", "developerspace.dev/network-enforced": "true", "developerspace.dev/team": "forged"});
+        let marks = json!({
+            "developerspace.dev/released-from": "vault-lab/uid-before", "developerspace.dev/released-class": "greenhouse",
+            "developerspace.dev/released-owner": "User:omar@example.com", "developerspace.dev/released-at": "2026-03-04T12:00:00Z",
+            "developerspace.dev/adopt": "vault-lab/uid-of-the-space",
+        });
+        let mut expected =
+            json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
+        expected["developerspace.dev/team"] = Value::Null;
+        let Adoption { patch, replaced } = adopted(&labels, &marks);
+        assert_eq!(patch.unwrap(), ours(&expected, None));
+        assert_eq!(replaced, r#"label developerspace.dev/team was "forged" and is removed"#);
     }
 }

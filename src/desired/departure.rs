@@ -81,10 +81,12 @@ pub(crate) fn is_older(object: &ObjectMeta, space: &DeveloperSpace) -> bool {
 }
 
 /// The merge patch that removes the operator's marks from the half adopted namespace `live`. The mark of enforced
-/// isolation stays only if the operator's policy stays, which is decided first. The offer and the raised Pod Security
-/// level stay.
+/// isolation stays only if the operator's policy stays, which is decided first. The offer, the raised Pod Security
+/// level and the marks of an earlier release stay.
 pub(crate) fn hand_back(live: &ObjectMeta, keeps_policy: bool) -> Value {
-    let (mut labels, annotations) = without_marks(live);
+    let (mut labels, mut annotations) = without_marks(live);
+    labels.retain(|key, _| !names::records_release(key));
+    annotations.retain(|key, _| !names::records_release(key));
     if !keeps_policy && live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
         labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), Value::Null);
     }
@@ -224,6 +226,23 @@ mod tests {
         let patch = hand_back(&live(), true);
         let mark = patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/network-enforced");
         assert_eq!(mark, None, "the operator's policy stays");
+    }
+
+    #[test]
+    fn a_released_namespace_that_is_handed_back_is_released_again() {
+        let mut marked = live();
+        marked.labels.get_or_insert_default().insert("developerspace.dev/released".into(), "true".into());
+        let marks = [
+            ("developerspace.dev/released-from", "orchid-lab/uid-before"),
+            ("developerspace.dev/released-class", "greenhouse"),
+            ("developerspace.dev/released-owner", "User:bea@example.com"),
+            ("developerspace.dev/released-at", "2026-03-04T12:00:00Z"),
+        ];
+        marked.annotations.get_or_insert_default().extend(marks.map(|(key, value)| (key.into(), value.into())));
+        assert_eq!(hand_back(&marked, false), hand_back(&live(), false));
+        let released = release(&space(&json!({}), &json!({})), &marked, "2026-03-05T12:00:00Z".parse().unwrap());
+        let from = &released.unwrap()["metadata"]["annotations"]["developerspace.dev/released-from"];
+        assert_eq!(from, "orchid-lab/uid-of-the-space", "a release of this space replaces them");
     }
 
     #[test]

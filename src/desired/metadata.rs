@@ -104,6 +104,18 @@ impl Keys {
         Self(metadata.entries().map(|(which, key, _)| (which, key.clone())).collect())
     }
 
+    /// Adds the keys of `object` that `stays` accepts.
+    #[must_use]
+    pub(crate) fn and_existing(mut self, object: &ObjectMeta, stays: impl Fn(&str) -> bool) -> Self {
+        let mut add = |which: Which, present: Option<&BTreeMap<String, String>>| {
+            let kept = present.into_iter().flatten().filter(|(key, _)| stays(key));
+            self.0.extend(kept.map(|(key, _)| (which, key.clone())));
+        };
+        add(Which::Labels, object.labels.as_ref());
+        add(Which::Annotations, object.annotations.as_ref());
+        self
+    }
+
     /// Adds the annotation `key`.
     #[must_use]
     pub(crate) fn and_annotation(mut self, key: &str) -> Self {

@@ -246,6 +246,29 @@ async fn the_offer_goes_once_the_status_has_the_uid() {
     }
 }
 
+/// The marks of an earlier release stay until then, because the adoption may be undone.
+#[tokio::test]
+async fn the_marks_of_a_release_go_once_the_status_has_the_uid() {
+    let marks = json!({
+        "developerspace.dev/released-from": "orchid-lab/uid-before", "developerspace.dev/released-class": "meadow",
+        "developerspace.dev/released-owner": "User:bea@example.com", "developerspace.dev/released-at": CREATED,
+    });
+    let released = json!({"metadata": {"labels": {"developerspace.dev/released": "true"}, "annotations": marks, "resourceVersion": "70"}});
+    let offered = offering(&with(&stored_namespace(), &released), &offers()[0]);
+    let world = World::with(CALM, &everything());
+    world.keep(&offered);
+    let nothing: Value = marks.as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+    let unmarked = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {"developerspace.dev/released": null}, "annotations": nothing}});
+    let owned = patched(&offered, &unmarked, 71);
+    let taken = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/adopt": null}}});
+    let script = script![
+        get(&namespace_path()).answered(offered),
+        merge_patch(&namespace_path(), unmarked).answered(owned.clone()),
+        merge_patch(&namespace_path(), taken.clone()).answered(patched(&owned, &taken, 72)),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
     // The namespace after the first write: claimed, and older than any namespace that was created for the space.
