@@ -50,7 +50,7 @@ pub struct DeveloperSpaceStatus {
     pub last_warning: Option<Warning>,
 
     /// The notice that runs because a change of the class or the spec moved the expiry nearer than that notice, or into
-    /// the past. The namespace is not deleted before the notice ends.
+    /// the past, or because the class withdrew its consent. The namespace is not deleted before the notice ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postponed: Option<Notice>,
 

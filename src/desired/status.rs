@@ -106,7 +106,11 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
 /// the status contains it, the end moves with the clock.
 pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
     let status = space.status.as_ref();
-    let begins = |notice: Option<Notice>, recorded: Option<Notice>| notice.is_some() && notice != recorded;
+    let begins = |notice: Option<Notice>, recorded: Option<Notice>| {
+        // A notice that postpones nothing continues when a renewal moves the end.
+        let times = |notice: Notice| (notice.from, notice.until, Some(notice.of).filter(|of| *of < notice.until));
+        notice.is_some() && notice.map(times) != recorded.map(times)
+    };
     matches!(outlook.stage, Stage::Warn(_))
         || begins(outlook.postponed, status.and_then(|status| status.postponed))
         || begins(outlook.last_notice, status.and_then(|status| status.last_notice))

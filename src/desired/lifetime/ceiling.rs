@@ -5,17 +5,18 @@ use chrono::{DateTime, Utc};
 use super::{
     arithmetic::{representable, saturating_add, shortest},
     formula::{Bound, LifetimeInputs, longest_life},
-    notice::{MIN_WITHDRAWAL_NOTICE, notice_of_change},
+    notice::{is_of_withdrawal, notice_of_change},
     stage::{SEAL_LEAD, WARNING_TOLERANCE},
 };
 use crate::api::{Notice, time::ceil_second};
 
-/// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of
-/// that length, except in a class whose warnings are as long.
+/// The notice of withdrawn consent that was announced to end after `ceiling`. A notice that postponed an end was
+/// announced with that end, which a late warning may have moved.
 fn withdrawal_beyond(inputs: &LifetimeInputs, ceiling: DateTime<Utc>) -> Option<Notice> {
     let announced = inputs.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
-    let running = inputs.postponed.filter(|running| running.until - running.from >= MIN_WITHDRAWAL_NOTICE)?;
-    (running.until <= announced).then_some(Notice { of: ceiling, from: running.from, until: announced })
+    let running = inputs.postponed.filter(|running| is_of_withdrawal(running) && running.until <= announced)?;
+    let until = if running.until > running.of { announced } else { running.until };
+    (until > ceiling).then_some(Notice { of: ceiling, from: running.from, until })
 }
 
 /// `created + maxLifetime`, beyond which one notice runs.

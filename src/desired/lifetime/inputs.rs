@@ -242,11 +242,16 @@ fn accepted_end(space: &DeveloperSpace, rules: &LifetimeRules, anchor: DateTime<
 }
 
 /// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that no renewal is
-/// lost.
+/// lost. An expiry that a late warning moved is still that of the warning, which is not given again.
 fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     let Some(status) = &space.status else { return End::Never };
     let Some(recorded) = status.expires_at else { return End::Never };
     let before = status.last_renewed_at.unwrap_or_default().max(created(space));
+    let moved_by =
+        |given: &GivenWarning| given.expires_at < recorded && recorded - given.at <= given.before && anchor == before;
+    if let Some(given) = last_warning(status).filter(moved_by) {
+        return End::At(given.expires_at);
+    }
     recorded.checked_add_signed(anchor - before).map_or(End::Never, End::At)
 }
 
@@ -272,12 +277,9 @@ fn before(space: &DeveloperSpace, is_accepted: bool, now: &LifetimeInputs) -> Fo
         status.and_then(|status| status.terms.as_ref()).and_then(|terms| LifetimeRules::from_terms(terms).ok())
     else {
         let is_endless = expires_at.is_none();
-        return FormerTerms {
-            expires_at,
-            is_endless,
-            warn_before: now.warn_before.clone(),
-            renewed: formula(now).map(|(at, _)| at),
-        };
+        // The former terms of a space without an end gave none to a renewal either.
+        let renewed = expires_at.and_then(|_| formula(now)).map(|(at, _)| at);
+        return FormerTerms { expires_at, is_endless, warn_before: now.warn_before.clone(), renewed };
     };
     let end = if is_accepted { end(space, &rules).0 } else { accepted_end(space, &rules, now.anchor) };
     let protected = is_protected(space, Some(&rules), is_accepted);

@@ -65,6 +65,22 @@ fn a_space_with_a_refused_ttl_ends_at_the_maximum_and_not_before() {
 }
 
 #[test]
+fn without_terms_an_expiry_that_a_late_warning_moved_is_that_of_the_warning() {
+    let warned = |expires_at: &str| {
+        json!({"namespace": {"name": "alice-payments", "uid": "ns-1"}, "expiresAt": expires_at,
+            "lastWarning": {"at": "2026-12-01T08:20:00Z", "before": "1h", "expiresAt": "2026-12-01T09:00:00Z"}})
+    };
+    let end =
+        |spec: &Value, status: &Value| lifetime_inputs(&space(spec, status), None, false, at("12-01T08:30:00")).end;
+    let (moved, renewed) = (warned("2026-12-01T09:20:00Z"), warned("2026-12-08T08:10:00Z"));
+    assert_eq!(end(&json!({}), &moved), End::At(at("12-01T09:00:00")));
+    assert_eq!(end(&json!({}), &renewed), End::At(at("12-08T08:10:00")), "renewed since the warning");
+    let renewal = json!({"renewedAt": "2026-11-25T09:00:00Z"});
+    assert_eq!(end(&renewal, &moved), End::At(at("12-02T09:20:00")), "a renewal that counts for the first time");
+    assert_eq!(ends(&space(&json!({}), &moved), None, false, "12-01T08:30:00"), Some(at("12-01T09:20:00")));
+}
+
+#[test]
 fn the_anchor_never_moves_back() {
     let class = class(&json!({"defaultTTL": "7d"}));
     let status = json!({"className": "standard", "namespace": {"name": "alice-payments", "uid": "ns-1"}, "lastRenewedAt": "2026-11-29T09:00:00Z",

@@ -47,11 +47,37 @@ fn announced_by_the_ceiling(inputs: &LifetimeInputs) -> Option<Notice> {
     inputs.last_notice.filter(|notice| notice.until > notice.of && announced >= notice.until)
 }
 
+/// Returns true if the notice is as long as one of withdrawn consent. A change by an owner begins no notice of that
+/// length, except in a class whose warnings are as long.
+pub(super) fn is_of_withdrawal(notice: &Notice) -> bool {
+    notice.until - notice.from >= MIN_WITHDRAWAL_NOTICE
+}
+
+/// The notice of withdrawn consent that is over before `end`. It postpones nothing, and is recorded because a further
+/// change may bring the end nearer. The ceiling can have recorded it as well.
+pub(super) fn floor(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
+    let of_the_ceiling = inputs.last_notice.filter(|notice| notice.until > notice.of);
+    let running = inputs.postponed.into_iter().chain(of_the_ceiling).filter(|notice| notice.until > now);
+    let is_withdrawn = inputs.lacks_consent && inputs.before.as_ref().is_some_and(|before| before.is_endless);
+    let begins = notice_of_change(inputs, end).filter(|_| is_withdrawn).map(|notice| {
+        let from = ceil_second(now);
+        Notice { of: end, from, until: representable(saturating_add(from, notice)) }
+    });
+    let notices = running.chain(begins).filter(|notice| is_of_withdrawal(notice) && notice.until <= end);
+    notices.max_by_key(|notice| notice.until).map(|notice| Notice { of: end, ..notice })
+}
+
+/// The notice that runs because of a change: it postpones the end, or is over before it.
+pub(super) fn notice_of(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
+    postponed(inputs, end, now).or_else(|| floor(inputs, end, now))
+}
+
 /// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays
 /// the same, and no further change of the spec or the class shortens it.
-pub(super) fn postponed(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
+fn postponed(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
     // A renewal and a change of the class can give the end that the notice postpones.
-    if let Some(running) = inputs.postponed.filter(|running| running.of == end && !inputs.is_renewed) {
+    let continues = |running: &Notice| running.of == end && running.until > end && !inputs.is_renewed;
+    if let Some(running) = inputs.postponed.filter(continues) {
         return Some(running);
     }
     let from = ceil_second(now);

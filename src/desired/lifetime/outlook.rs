@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::{
     ceiling::Ceiling,
     formula::{Bound, LifetimeInputs, formula, longest_life},
-    notice::postponed,
+    notice::{floor, notice_of},
     stage::{SEAL_LEAD, Stage},
     warnings::Warnings,
 };
@@ -31,7 +31,7 @@ pub struct Outlook {
     pub bound: Option<Bound>,
     /// The stage of the space.
     pub stage: Stage,
-    /// The notice that runs because a change brought the end nearer.
+    /// The notice that runs because a change brought the end nearer, or withdrew consent.
     pub postponed: Option<Notice>,
     /// The one notice that runs at `created + maxLifetime`.
     pub last_notice: Option<Notice>,
@@ -73,7 +73,8 @@ pub fn outlook(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Outlook {
     };
     let ceiling = Ceiling::new(inputs, now);
     // Beyond maxLifetime the ceiling's own notice runs.
-    let postponed = (bound != Bound::MaxLifetime).then(|| postponed(inputs, formula, now)).flatten();
+    let postponed =
+        if bound == Bound::MaxLifetime { floor(inputs, formula, now) } else { notice_of(inputs, formula, now) };
     let nominal = postponed.map_or(formula, |postponed| postponed.until.max(formula));
     let nominal = ceiling.as_ref().map_or(nominal, |ceiling| ceiling.cap(nominal, bound));
     let notice = Warnings::new(inputs, nominal, (postponed.as_ref(), ceiling.as_ref()), now);

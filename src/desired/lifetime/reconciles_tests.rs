@@ -263,6 +263,91 @@ fn a_correction_with_a_renewal_keeps_the_week_of_a_withdrawal() {
     }
 }
 
+/// The end by the formula is later than the week of a withdrawn consent, until a further change of the class.
+#[test]
+fn a_withdrawal_that_postpones_nothing_still_gives_a_week() {
+    let protecting = class(&json!({"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true, "warnBefore": ["1h"]}));
+    let refusing = class(&json!({"defaultTTL": "7d", "maxTTL": "30d", "warnBefore": ["1h"]}));
+    let shorter = class(&json!({"defaultTTL": "6d", "maxTTL": "6d", "warnBefore": ["1h"]}));
+    let bounded = class(&json!({"defaultTTL": "7d", "maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"]}));
+    for (edit, end) in [
+        (json!({}), "12-24T09:00:00"),
+        (json!({"displayName": "Orchids"}), "12-24T09:00:00"),
+        (json!({"renewedAt": "2026-12-05T10:05:00Z"}), "01-04T10:05:00"),
+    ] {
+        for further in [&shorter, &bounded] {
+            let mut life = Life::new(&json!({"protected": true, "ttl": "30d"}));
+            assert_eq!(stage_and_end(&life.look(&protecting, "11-24T09:00:00")).1, "never");
+            assert_eq!(stage_and_end(&life.look(&refusing, "12-05T10:00:00")), is("calm", "12-24T09:00:00"));
+            life.edit(&edit);
+            let expected = if end.starts_with("01") { format!("2027-{end}Z") } else { format!("2026-{end}Z") };
+            assert_eq!(stage_and_end(&life.look(&refusing, "12-05T10:05:00")).1, expected, "{edit}");
+            for (now, stage) in [
+                ("12-05T10:10:00", "warn 6d23h50m"),
+                ("12-05T10:10:01", "warned 6d23h50m"),
+                ("12-12T08:59:59", "warned 6d23h50m"),
+                ("12-12T09:00:00", "warn 1h"),
+                ("12-12T09:59:59", "warned 1h"),
+                ("12-12T10:00:00", "due"),
+            ] {
+                assert_eq!(stage_and_end(&life.look(further, now)), is(stage, "12-12T10:00:00"), "{edit} at {now}");
+            }
+        }
+    }
+}
+
+/// An administrator corrects a longest life that was set after the withdrawal, and shortens the ttl.
+#[test]
+fn a_correction_of_max_lifetime_keeps_the_week_of_a_withdrawal() {
+    let with = |max_ttl: &str, max_lifetime: &str| {
+        class(&json!({"maxTTL": max_ttl, "maxLifetime": max_lifetime, "warnBefore": ["1h"]}))
+    };
+    let protecting = class(&json!({"maxTTL": "30d", "allowProtected": true, "warnBefore": ["1h"]}));
+    let mut life = Life::new(&json!({"protected": true, "ttl": "30d"}));
+    life.look(&protecting, "11-24T09:00:00");
+    for (class, now, end) in [
+        (with("30d", "100d"), "12-05T10:00:00", "12-24T09:00:00"),
+        (with("30d", "10d"), "12-05T10:05:00", "12-12T10:00:00"),
+        (with("30d", "100d"), "12-05T10:10:00", "12-24T09:00:00"),
+        (with("6d", "100d"), "12-05T10:15:00", "12-12T10:00:00"),
+    ] {
+        assert_eq!(stage_and_end(&life.look(&class, now)).1, format!("2026-{end}Z"), "at {now}");
+    }
+}
+
+/// The class has no warnings, so the only warning is the notice itself.
+#[test]
+fn a_week_that_postpones_an_end_later_is_announced_then() {
+    let protecting = class(&json!({"maxTTL": "30d", "allowProtected": true}));
+    let mut life = Life::new(&json!({"protected": true, "ttl": "30d"}));
+    life.look(&protecting, "11-24T09:00:00");
+    for (max_ttl, now, stage, end) in [
+        ("30d", "12-05T10:00:00", "calm", "12-24T09:00:00"),
+        ("6d", "12-11T10:00:00", "warn 1d", "12-12T10:00:00"),
+        ("6d", "12-12T09:59:59", "warned 1d", "12-12T10:00:00"),
+        ("6d", "12-12T10:00:00", "due", "12-12T10:00:00"),
+    ] {
+        assert_eq!(stage_and_end(&life.look(&class(&json!({"maxTTL": max_ttl})), now)), is(stage, end), "at {now}");
+    }
+}
+
+/// Without terms, as after an upgrade, the renewal gives the first end of the space.
+#[test]
+fn a_renewal_without_terms_does_not_hide_a_withdrawal_of_consent() {
+    let bounded = class(&json!({"defaultTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]}));
+    for renewed_at in [Value::Null, json!("2026-12-24T09:59:30Z")] {
+        let mut life = Life::new(&json!({"protected": true, "renewedAt": renewed_at}));
+        life.space.status = Some(DeveloperSpaceStatus {
+            namespace: Some(NamespaceRef { name: "orchid-lab".into(), uid: "ns-1".into() }),
+            ..DeveloperSpaceStatus::default()
+        });
+        for now in ["12-24T10:00:00", "12-24T10:00:01"] {
+            let (_, end) = stage_and_end(&life.look(&bounded, now));
+            assert_eq!(end, "2026-12-31T10:00:00Z", "renewed at {renewed_at}, at {now}");
+        }
+    }
+}
+
 #[test]
 fn moves_between_two_classes_start_one_notice_of_the_longer_warning() {
     let with = |warning: &str| class(&json!({"defaultTTL": "7d", "warnBefore": [warning]}));

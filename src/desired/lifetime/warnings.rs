@@ -57,11 +57,16 @@ impl Warnings {
         let running = notices
             .find(|running| running.until == nominal && running.until != running.of && running.until > running.from);
         let from = running.map_or(anchor, |running| running.from);
-        let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
+        let given = inputs.last_warning.filter(|given| given.expires_at == nominal);
+        // A notice that postponed nothing when it began was not announced then.
+        let announced_from = running.map(|running| {
+            let is_announced = given.is_some() || running.until <= ceil_second(now);
+            if is_announced { running.from } else { running.from.max(ceil_second(now)) }
+        });
+        let first = running.zip(announced_from).map(|(running, at)| Edge { before: running.until - at, at });
         // A notice begins at a whole second, and its warning is given with it: the next sweep of `gc` may come only
         // after its end.
-        let reached = running.map(|running| running.from).filter(|from| *from == ceil_second(now)).unwrap_or(now);
-        let given = inputs.last_warning.filter(|given| given.expires_at == nominal);
+        let reached = announced_from.filter(|at| *at == ceil_second(now)).unwrap_or(now);
         // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.
         let announced = inputs.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
         let end = announced.map_or(nominal, |announced| announced.max(nominal));
