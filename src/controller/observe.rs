@@ -1,6 +1,6 @@
 //! Reads the observed state of one space from the cache. Makes no request, and changes nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
@@ -73,7 +73,13 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let is_accepted = is_wanted && own_ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = io.store.namespace(&name);
     let accepted = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
-    let held = class.as_ref().and_then(|class| held(space, io, class, is_wanted, (&accepted, now)));
+    let held = match &class {
+        Some(class) => held(space, io, class, is_wanted, (&accepted, now)),
+        None => removed_class(class_name.as_deref(), io).and_then(|(class, left)| {
+            let held = held(space, io, &class, is_wanted, (&accepted, now))?;
+            Some(Outlook { wake: held.wake.into_iter().chain([now + left]).min(), ..held })
+        }),
+    };
     let (is_seal_held, outlook) = (held.is_some(), held.unwrap_or(accepted));
     let candidate =
         namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
@@ -124,6 +130,12 @@ fn held(
     let rules = LifetimeRules::from_class(&class.spec).ok()?;
     let is_accepted = is_wanted && ruling(space, io, &class.name_any(), &class.spec, now).refusals.is_empty();
     accepted.held(&lifetime_inputs(space, Some(&rules), is_accepted, now), now)
+}
+
+/// The class of that name, if it was removed recently with a spec that was not validated, and the time for which it
+/// still holds seals back: it may be created again.
+fn removed_class(name: Option<&str>, io: &Io) -> Option<(Arc<SpaceClass>, Duration)> {
+    name.and_then(|name| io.store.removed_class(name))
 }
 
 fn missing_class(wanted: Option<&str>, store: &Store) -> MissingClass {

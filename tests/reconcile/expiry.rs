@@ -88,6 +88,32 @@ async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
     world.reconcile(&warned(), script).await.unwrap();
 }
 
+/// `kubectl replace --force` deletes a class and creates it again.
+#[tokio::test(start_paused = true)]
+async fn a_class_that_holds_a_seal_back_and_is_deleted_holds_it_for_five_more_minutes() {
+    let world = World::with(EXPIRES, &everything());
+    world.keep(&changed(&json!({"defaultTTL": "10d"})));
+    world.reconcile(&warned(), script![]).await.unwrap();
+    world.store.remove_class("greenhouse");
+    let (mut status, missing) = (expiring(), refusals::without_a_class());
+    for at in [0, 3, 4] {
+        status["conditions"][at] = missing["conditions"][at].clone();
+    }
+    for at in [0, 4] {
+        status["conditions"][at]["lastTransitionTime"] = json!(EXPIRES);
+    }
+    let script = script![say(&warned(), &status), told("ClassNotFound")];
+    assert_eq!(world.reconcile(&warned(), script).await.unwrap(), seconds(300));
+    let space = said(&warned(), &status);
+    tokio::time::advance(Duration::from_secs(299)).await;
+    world.reconcile(&space, script![]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let mut sealed = expired(&being_deleted(), true, EXPIRES);
+    sealed["conditions"][4]["lastTransitionTime"] = json!(EXPIRES);
+    let script = script![say(&space, &sealed), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&space, script).await.unwrap();
+}
+
 /// A restart of the operator does not validate the class either, whichever write fails in addition.
 #[tokio::test]
 async fn a_seal_that_waits_for_its_class_is_overdue_although_another_write_fails() {

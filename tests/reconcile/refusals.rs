@@ -70,7 +70,7 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
 }
 
 /// The status while the class is missing.
-fn without_a_class() -> Value {
+pub(crate) fn without_a_class() -> Value {
     class_not_found(
         "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged",
     )

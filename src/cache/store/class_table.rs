@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::time::Instant;
 
 use crate::api::SpaceClass;
 
@@ -11,6 +12,9 @@ use crate::api::SpaceClass;
 pub(super) struct ClassTable {
     /// The classes that can be read, by name.
     pub(super) readable: HashMap<String, Arc<SpaceClass>>,
+    /// The classes that were removed recently and whose specs were not validated, by name, and the times of their
+    /// removal.
+    pub(super) removed: HashMap<String, (Arc<SpaceClass>, Instant)>,
     /// The metadata of the other classes, by name.
     pub(super) unreadable: HashMap<String, ObjectMeta>,
     /// True for a ClusterRole that exists. A ClusterRole without an entry was not looked up.

@@ -1,22 +1,40 @@
 //! The cache of `SpaceClass`es, of the ClusterRoles that they name, and of the errors of their validation. Makes no
 //! request.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::state::Store;
 use crate::{
     api::{SpaceClass, SpaceClassSpec, is_default_class, time},
-    desired::{class::cluster_roles, wording::is_same_message},
+    desired::{
+        class::cluster_roles,
+        plan::{ClassVerdict, class_verdict},
+        wording::is_same_message,
+    },
 };
+
+/// The time for which a class that was removed before its spec was validated still holds seals back: `kubectl replace
+/// --force` deletes a class and creates it again.
+const REMOVED_CLASS_TTL: Duration = Duration::from_secs(300);
 
 impl Store {
     /// The class of that name, if it can be read.
     pub fn class(&self, name: &str) -> Option<Arc<SpaceClass>> {
         self.read().classes.readable.get(name).cloned()
+    }
+
+    /// A class that was removed recently and whose spec was not validated, and the time for which it still holds seals
+    /// back.
+    pub(crate) fn removed_class(&self, name: &str) -> Option<(Arc<SpaceClass>, Duration)> {
+        let inner = self.read();
+        let (class, removed) = inner.classes.removed.get(name)?;
+        let left = REMOVED_CLASS_TTL.checked_sub(removed.elapsed()).filter(|left| !left.is_zero())?;
+        Some((class.clone(), left))
     }
 
     /// Returns true if a class of that name is stored and cannot be read.
@@ -64,6 +82,7 @@ impl Store {
     pub fn put_class(&self, class: SpaceClass) {
         let (mut inner, name) = (self.write(), class.name_any());
         inner.classes.unreadable.remove(&name);
+        inner.classes.removed.remove(&name);
         inner.classes.readable.insert(name, Arc::new(class));
     }
 
@@ -82,7 +101,11 @@ impl Store {
     /// Forgets a class.
     pub fn remove_class(&self, name: &str) {
         let mut inner = self.write();
-        inner.classes.readable.remove(name);
+        inner.classes.removed.retain(|_, (_, removed)| removed.elapsed() < REMOVED_CLASS_TTL);
+        let removed = inner.classes.readable.remove(name);
+        if let Some(class) = removed.filter(|class| class_verdict(class) == ClassVerdict::Pending) {
+            inner.classes.removed.insert(name.to_owned(), (class, Instant::now()));
+        }
         inner.classes.unreadable.remove(name);
         inner.classes.validation_errors.remove(name);
     }
