@@ -128,11 +128,16 @@ impl Trace {
         self.rules_with_times(class).take_while(|(since, _)| *since <= at).map(|(_, rules)| rules).last()
     }
 
+    /// The rules of a class just before that time. In memory, no time passes between the reading of a state and the
+    /// next request.
+    pub(super) fn rules_before(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
+        self.rules_with_times(class).take_while(|(since, _)| *since < at).map(|(_, rules)| rules).last()
+    }
+
     /// The rules of a class just before that time and at any later one.
     pub(super) fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<&Rules> {
-        let at = at - TimeDelta::microseconds(1);
-        let later = self.rules_with_times(class).filter(|(since, _)| *since > at).map(|(_, rules)| rules);
-        self.rules(class, at).into_iter().chain(later).collect()
+        let later = self.rules_with_times(class).filter(|(since, _)| *since >= at).map(|(_, rules)| rules);
+        self.rules_before(class, at).into_iter().chain(later).collect()
     }
 
     /// All rules that a class ever had.

@@ -69,7 +69,7 @@ fn step(
 ) -> Result<Option<Over>, String> {
     let Some(space) = own(incarnation, state).filter(|space| !holds(space, "Expired")) else { return Ok(None) };
     let in_force = text(space, "/status/className");
-    let rules = trace.class(in_force).and_then(|class| trace.rules(class, state.at));
+    let rules = trace.class(in_force).and_then(|class| trace.rules_before(class, state.at));
     let (Some(rules), Some(namespace)) = (rules, state.own_namespace(space)) else { return Ok(None) };
     if !is_living(namespace) || (space["spec"]["protected"] == true && rules.protected) {
         return Ok(None);

@@ -49,10 +49,9 @@ fn contradictory_classes_are_refused(trace: &Trace, state: &ObservedState) -> Re
 
 /// Only an administrator may delete a namespace that an administrator restored.
 fn restored(trace: &Trace, state: &ObservedState) -> Result<(), String> {
-    for exchange in trace.accepted() {
+    for (number, exchange) in trace.accepted().enumerate() {
         let (Action::RestoreNamespace(space), Ok(namespace)) = (exchange.action, &exchange.response) else { continue };
-        let deleted =
-            trace.accepted().any(|later| later.action == Action::DeleteNamespace(space) && later.at > exchange.at);
+        let deleted = trace.accepted().skip(number + 1).any(|later| later.action == Action::DeleteNamespace(space));
         let stays = state
             .namespace(&trace.names.space(space))
             .is_some_and(|now| uid_of(now) == uid_of(namespace) && is_living(now));

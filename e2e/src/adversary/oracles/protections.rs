@@ -20,7 +20,7 @@ pub(super) fn check(trace: &Trace) -> Result<(), String> {
         let Some(namespace) = state.living_namespace(space) else { continue };
         let in_force = text(space, "/status/className");
         let is_there = state.class(in_force).is_some();
-        let rules = trace.class(in_force).and_then(|class| trace.rules(class, state.at));
+        let rules = trace.class(in_force).and_then(|class| trace.rules_before(class, state.at));
         if let Some(rules) = rules.filter(|_| is_there) {
             has_protections(state, (space, namespace), rules)
                 .map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
