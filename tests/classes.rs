@@ -272,7 +272,7 @@ async fn an_error_that_lasts_is_published_and_reported_to_the_spaces_that_wait()
     let denied = "admission webhook \"guard.example.com\" denied the request: classes are frozen";
     let error = format!("failed to write the status of SpaceClass greenhouse: {denied}");
     let note = format!("the operator {error}; it retries, and a change of this SpaceClass has no effect until then");
-    let event = || event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class").saying(&note);
+    let event = || event_about_class("ValidationFailed", "greenhouse", "uid-of-the-class").with_note(&note);
     let reported = |world: &World| world.store.validation_error("greenhouse").map(|error| error.to_string());
 
     let wait = attempted(&world, 0, write().refused(500, "InternalError"), None).await;

@@ -92,7 +92,7 @@ fn crd(more: &Value) -> Call {
 /// The write of `status`.
 fn write(space: &Value, status: &Value) -> Call {
     let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-    merge_patch(&status_path(), says(version, status)).answered(written(space, status))
+    merge_patch(&status_path(), status_body(version, status)).answered(written(space, status))
 }
 
 /// `space` after [`write`].
@@ -258,7 +258,7 @@ async fn a_warning_is_published_in_the_namespace_only_if_it_belongs_to_the_space
         [(stored_namespace(), warned_of("1d", WARNED_A_DAY_BEFORE), Some(inside)), (foreign_namespace(), alone, None)]
     {
         let lists = lists(&[converged()], &[namespace]);
-        let written = merge_patch(&status_path(), says(102, &status)).answered(patched(
+        let written = merge_patch(&status_path(), status_body(102, &status)).answered(patched(
             &converged(),
             &json!({"status": status}),
             103,
@@ -411,7 +411,7 @@ async fn a_space_that_the_current_spec_of_its_class_ends_later_is_left_alone_unt
 async fn a_write_that_does_not_fit_is_sent_once_more_without_the_managed_fields() {
     let write = |space: &Value, status: &Value| {
         let version: u64 = space["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
-        merge_patch(&status_path(), says(version, status)).answered(patched(
+        merge_patch(&status_path(), status_body(version, status)).answered(patched(
             space,
             &json!({"status": status}),
             version + 1,
@@ -469,7 +469,7 @@ async fn a_deletion_that_waits_stops_no_clock() {
     let status = expired(&being_deleted(), true, EXPIRES);
     let script = script![
         get_crd(),
-        merge_patch(&status_path(), says(110, &status)).answered(patched(
+        merge_patch(&status_path(), status_body(110, &status)).answered(patched(
             &going(&warned()),
             &json!({"status": status}),
             111

@@ -238,5 +238,5 @@ fn the_check_sees_what_it_bans() {
     assert!(!has_word("a foretold end", "told") && !has_word("besides", "beside"));
     assert_eq!(prose("the reason `told` is kept"), "the reason   is kept");
     assert_eq!(comment("    /// What it is").map(prose).as_deref(), Some("What it is"));
-    assert_eq!(sentences(r#"say("its time is up", "key")"#), ["its time is up"]);
+    assert_eq!(sentences(r#"status_patch("its time is up", "key")"#), ["its time is up"]);
 }

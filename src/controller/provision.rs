@@ -201,7 +201,7 @@ async fn settle(
     let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
     // The offer is removed last: if the marks are lost, only the offer permits the operator to write them.
     let kept = namespace::keep(&ctx.io, space, seen, &wanted).await?;
-    let kept = if accepted_offer { namespace::end_offer(&ctx.io, space, &kept).await? } else { kept };
+    let kept = if accepted_offer { namespace::end_offer(&ctx.io, space, &kept, &wanted).await? } else { kept };
     let note = lost_namespace(space, &kept);
     Ok(Some((kept, note)))
 }

@@ -46,14 +46,18 @@ async fn nobody_is_let_in_before_the_quota_is_in_force_and_a_wait_that_lasts_is_
     assert_eq!(world.reconcile(&with_finalizer(), script![]).await.unwrap(), seconds(3));
     let world = world.later("2026-03-02T08:00:11Z");
     let space = with_finalizer();
-    let told_once = script![say(&space, &provisioning()), told("Provisioning")];
+    let told_once = script![status_patch(&space, &provisioning()), space_event("Provisioning")];
     assert_eq!(world.reconcile(&space, told_once).await.unwrap(), seconds(10), "the wait does not depend on an event");
-    let (space, world) = (said(&space, &provisioning()), world.later("2026-03-02T08:05:00Z"));
+    let (space, world) = (with_status(&space, &provisioning()), world.later("2026-03-02T08:05:00Z"));
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(10));
     world.keep(&stored(&quota(), "uid-of-the-quota", 2));
     let result = world.reconcile(
         &space,
-        script![make_bindings(), say(&space, &provisioned_at("2026-03-02T08:05:00Z")), told("Provisioned")],
+        script![
+            make_bindings(),
+            status_patch(&space, &provisioned_at("2026-03-02T08:05:00Z")),
+            space_event("Provisioned")
+        ],
     );
     result.await.unwrap();
 }
@@ -98,10 +102,10 @@ async fn a_namespace_that_was_lost_is_told_at_once_whatever_the_quota() {
     let script = script![
         make_again().made(second),
         side_by_side([made_quota, make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")]),
-        say(&converged(), &status),
-        told("NamespaceRecreated"),
+        status_patch(&converged(), &status),
+        space_event("NamespaceRecreated"),
         event_inside("NamespaceRecreated", SPACE, second),
-        told("Provisioning"),
+        space_event("Provisioning"),
     ];
     world.reconcile(&converged(), script).await.unwrap();
 }
@@ -154,8 +158,8 @@ async fn a_subject_that_goes_leaves_though_the_namespace_cannot_be_written() {
         get(&namespace_path()).answered(stored_namespace()),
         merge_patch(&namespace_path(), patch).refused(403, "Forbidden"),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        say(&space, &status),
-        told("ApplyFailed"),
+        status_patch(&space, &status),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
 }
@@ -172,10 +176,10 @@ async fn a_binding_that_is_not_wanted_and_that_a_finalizer_holds_is_emptied_once
     let script = script![
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})).answered(held.clone()),
         json_patch(&child_path(&member_binding()), empty).answered(with(&held, &json!({"subjects": []}))),
-        say(&space, &provisioned_in(2)),
+        status_patch(&space, &provisioned_in(2)),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &provisioned_in(2)), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &provisioned_in(2)), script![]).await.unwrap();
 }
 
 /// A subject with the role `admin` in the namespace decides how many bindings are not wanted.
@@ -235,10 +239,10 @@ async fn a_transfer_names_the_bindings_of_others_once() {
         json_patch(&child_path(&owner_binding()), operations(&json!([]))).answered(emptied),
         json_patch(&child_path(&owner_binding()), operations(&json!([carol]))).answered(handed_over),
         list_bindings(&[theirs]),
-        say(&space, &status),
-        told("Transferred").saying(message),
-        told_inside("Transferred"),
+        status_patch(&space, &status),
+        space_event("Transferred").with_note(message),
+        namespace_event("Transferred"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }

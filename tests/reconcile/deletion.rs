@@ -51,11 +51,11 @@ async fn a_deleted_space_takes_its_namespace_with_it() {
         read_crd(),
         get(&namespace_path()).answered(stored_namespace()),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(gone.clone()),
-        say(&leaving(), &status),
-        told("Terminating"),
+        status_patch(&leaving(), &status),
+        space_event("Terminating"),
     ];
     world.reconcile(&leaving(), script).await.unwrap();
-    let space = said(&leaving(), &status);
+    let space = with_status(&leaving(), &status);
     world.reconcile(&space, script![read_crd(), get(&namespace_path()).answered(gone)]).await.unwrap();
 }
 
@@ -82,20 +82,20 @@ async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
         get(&namespace_path()).answered(stored_namespace()),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
             .answered(going(&stored_namespace(), CALM)),
-        say(&leaving(), &status),
-        told("Terminating"),
+        status_patch(&leaving(), &status),
+        space_event("Terminating"),
     ];
     world.reconcile(&leaving(), script).await.unwrap();
     moves::ada_is_full(&world).await;
     assert_eq!(world.requeued().await, [""; 0], "the namespace is still there");
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
-    let space = said(&leaving(), &status);
+    let space = with_status(&leaving(), &status);
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "103", "finalizers": []}});
     let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 104));
     world
         .reconcile(
             &space,
-            script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, told("Deleted")],
+            script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, space_event("Deleted")],
         )
         .await
         .unwrap();
@@ -117,8 +117,8 @@ async fn what_blocks_the_namespace_is_shown() {
     let script = script![
         read_crd(),
         get(&namespace_path()).answered(going),
-        say(&leaving(), &terminating(&format!("namespace orchid-lab is being deleted: {blocked}"))),
-        told("Terminating"),
+        status_patch(&leaving(), &terminating(&format!("namespace orchid-lab is being deleted: {blocked}"))),
+        space_event("Terminating"),
     ];
     world.reconcile(&leaving(), script).await.unwrap();
 }
@@ -126,8 +126,12 @@ async fn what_blocks_the_namespace_is_shown() {
 #[tokio::test]
 async fn the_finalizer_goes_when_the_namespace_is_gone() {
     let world = World::with(CALM, &[class()]);
-    let script =
-        script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), remove_finalizer(), told("Deleted"),];
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).refused(404, "NotFound"),
+        remove_finalizer(),
+        space_event("Deleted"),
+    ];
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
@@ -135,7 +139,7 @@ async fn the_finalizer_goes_when_the_namespace_is_gone() {
 async fn while_the_crd_goes_away_only_the_finalizer_is_removed() {
     for crd in [read_crd().answered(going(&crd(), ASKED)), read_crd().refused(404, "NotFound")] {
         let world = World::with(CALM, &everything());
-        world.reconcile(&leaving(), script![crd, remove_finalizer(), told("Released")]).await.unwrap();
+        world.reconcile(&leaving(), script![crd, remove_finalizer(), space_event("Released")]).await.unwrap();
     }
 }
 
@@ -155,13 +159,13 @@ async fn the_finalizers_of_others_stay() {
         read_crd(),
         get(&namespace_path()).refused(404, "NotFound"),
         merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 103)),
-        told("Deleted"),
+        space_event("Deleted"),
     ];
     let world = World::with(CALM, &[class()]);
     world.reconcile(&space, script).await.unwrap();
     let (held, status) = (patched(&space, &patch, 103), terminating(HELD));
-    world.reconcile(&held, script![say(&held, &status), told("Terminating")]).await.unwrap();
-    world.reconcile(&said(&held, &status), script![]).await.unwrap();
+    world.reconcile(&held, script![status_patch(&held, &status), space_event("Terminating")]).await.unwrap();
+    world.reconcile(&with_status(&held, &status), script![]).await.unwrap();
 }
 
 /// The message about a space that only other finalizers hold.
@@ -195,8 +199,8 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
     {
         let world = World::with(now, &[with(&class(), &json!({"spec": {"allowRetain": true}})), released.clone()]);
         status["terms"]["allowRetain"] = json!(true);
-        world.reconcile(&space, script![say(&space, &status), told("Terminating")]).await.unwrap();
-        world.reconcile(&said(&space, &status), script![]).await.unwrap();
+        world.reconcile(&space, script![status_patch(&space, &status), space_event("Terminating")]).await.unwrap();
+        world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
     }
 }
 
@@ -204,7 +208,7 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
 #[tokio::test]
 async fn a_space_that_vanishes_before_its_status_is_written_is_deleted() {
     let world = World::with(CALM, &[class()]);
-    let refused = say(&held_by_others(), &terminating(HELD)).refused(404, "NotFound");
+    let refused = status_patch(&held_by_others(), &terminating(HELD)).refused(404, "NotFound");
     assert_eq!(
         world.reconcile(&held_by_others(), script![refused]).await.map_err(|error| error.sentence()),
         Ok(seconds(120))
@@ -221,10 +225,13 @@ async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_st
                    not needed";
     let (world, status) = (World::with(CALM, &everything()), terminating(message));
     world
-        .reconcile(&held_by_others(), script![read_crd(), say(&held_by_others(), &status), told("Terminating")])
+        .reconcile(
+            &held_by_others(),
+            script![read_crd(), status_patch(&held_by_others(), &status), space_event("Terminating")],
+        )
         .await
         .unwrap();
-    let space = said(&held_by_others(), &status);
+    let space = with_status(&held_by_others(), &status);
     world.reconcile(&space, script![read_crd()]).await.unwrap();
 
     let world = world.later(WARNED_A_DAY_BEFORE);
@@ -232,18 +239,19 @@ async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_st
     let mut status = status;
     status["lastWarning"] = warned["lastWarning"].clone();
     status["conditions"][1] = warned["conditions"][1].clone();
-    let script = script![read_crd(), say(&space, &status), told("Expiring"), told_inside("Expiring")];
+    let script =
+        script![read_crd(), status_patch(&space, &status), space_event("Expiring"), namespace_event("Expiring")];
     world.reconcile(&space, script).await.unwrap();
 
     // After a client has deleted the namespace, the condition no longer asks for that.
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     for condition in [0, 3] {
         status["conditions"][condition]["message"] = json!(HELD);
     }
     status["conditions"][1]["message"] = json!(expiring_alone("1d"));
-    world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&space, script![status_patch(&space, &status)]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 /// No deletion of the space deletes the namespace, so its end does.
@@ -252,8 +260,8 @@ async fn the_namespace_of_a_space_that_lost_its_finalizer_to_others_is_deleted_a
     let early = "2026-03-09T07:59:59.900Z";
     let (space, status) = (held(&going(&warned(), ASKED)), expiry::sealed_early());
     let world = World::with(early, &everything());
-    world.reconcile(&space, script![read_crd(), say(&space, &status), told("Expired")]).await.unwrap();
-    let sealed = said(&space, &status);
+    world.reconcile(&space, script![read_crd(), status_patch(&space, &status), space_event("Expired")]).await.unwrap();
+    let sealed = with_status(&space, &status);
     let wait = Action::requeue(Duration::from_millis(100));
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
 
@@ -262,7 +270,7 @@ async fn the_namespace_of_a_space_that_lost_its_finalizer_to_others_is_deleted_a
     world.reconcile(&sealed, script![removed(), removed()]).await.unwrap();
     let gone = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
         .answered(going(&stored_namespace(), EXPIRES));
-    world.reconcile(&sealed, script![read_crd(), gone, told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed, script![read_crd(), gone, space_event("NamespaceDeleted")]).await.unwrap();
 
     let mut status = status;
     for condition in [0, 3, 4] {
@@ -274,14 +282,14 @@ async fn the_namespace_of_a_space_that_lost_its_finalizer_to_others_is_deleted_a
         }
     };
     reports(&mut status, &format!("{HELD}; namespace orchid-lab is being deleted"));
-    world.reconcile(&sealed, script![say(&sealed, &status), told("Terminating")]).await.unwrap();
-    let sealed = said(&sealed, &status);
+    world.reconcile(&sealed, script![status_patch(&sealed, &status), space_event("Terminating")]).await.unwrap();
+    let sealed = with_status(&sealed, &status);
     world.reconcile(&sealed, script![]).await.unwrap();
 
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     reports(&mut status, HELD);
-    world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
-    world.reconcile(&said(&sealed, &status), script![]).await.unwrap();
+    world.reconcile(&sealed, script![status_patch(&sealed, &status)]).await.unwrap();
+    world.reconcile(&with_status(&sealed, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -293,7 +301,10 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     moves::ada_is_full(&world).await;
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     let status = terminating(HELD);
-    world.reconcile(&held_by_others(), script![say(&held_by_others(), &status), told("Terminating")]).await.unwrap();
+    world
+        .reconcile(&held_by_others(), script![status_patch(&held_by_others(), &status), space_event("Terminating")])
+        .await
+        .unwrap();
     assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 
@@ -307,7 +318,7 @@ async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
     let version = space["metadata"]["resourceVersion"].clone();
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": version, "finalizers": []}});
     let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 120));
-    world.reconcile(&space, script![crd(), crd(), removed, told("Released")]).await.unwrap();
+    world.reconcile(&space, script![crd(), crd(), removed, space_event("Released")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -318,7 +329,7 @@ async fn a_foreign_namespace_outlives_the_space_of_its_name() {
         read_crd(),
         get(&namespace_path()).answered(foreign_namespace()),
         remove_finalizer(),
-        told("Deleted").saying(stays)
+        space_event("Deleted").with_note(stays)
     ];
     world.reconcile(&leaving(), script).await.unwrap();
 }
@@ -358,8 +369,8 @@ pub(crate) fn release() -> Value {
 }
 
 /// The Event of a release; `rest` lists the bindings that remain.
-pub(crate) fn told_released(rest: &str) -> Call {
-    told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
+pub(crate) fn released_event(rest: &str) -> Call {
+    space_event("Released").with_note(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }
 
 /// The calls of a release of the namespace `live`.
@@ -372,7 +383,7 @@ pub(crate) fn releases(live: &Value) -> Vec<Step> {
         merge_patch(&namespace_path(), release()).answered(patched(live, &release(), 64)),
         list_bindings(&[]),
         remove_finalizer(),
-        told_released(""),
+        released_event(""),
     ]
 }
 
@@ -422,7 +433,7 @@ async fn what_was_released_is_left_alone() {
         get(&namespace_path()).answered(live),
         list_bindings(&[theirs]),
         remove_finalizer(),
-        told_released(
+        released_event(
             "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: gate-keys (Group:gardeners)"
         ),
     ];
@@ -447,7 +458,7 @@ async fn of_very_many_bindings_of_others_a_hundred_are_read_and_the_rest_is_coun
     script.extend(pages);
     script.extend(script![
         remove_finalizer(),
-        told_released(&format!(
+        released_event(&format!(
             "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: {} and 490 more",
             ["gate-keys (Group:gardeners)"; 10].join(", ")
         )),
@@ -465,9 +476,12 @@ async fn without_consent_nothing_is_deleted_and_nothing_released() {
     let world = World::with(CALM, &everything());
     let look = || [read_crd(), get(&namespace_path()).answered(stored_namespace())];
     let [crd, live] = look();
-    world.reconcile(&retained(), script![crd, live, say(&retained(), &status), told("Terminating")]).await.unwrap();
+    world
+        .reconcile(&retained(), script![crd, live, status_patch(&retained(), &status), space_event("Terminating")])
+        .await
+        .unwrap();
     let [crd, live] = look();
-    world.reconcile(&said(&retained(), &status), script![crd, live]).await.unwrap();
+    world.reconcile(&with_status(&retained(), &status), script![crd, live]).await.unwrap();
 }
 
 /// The namespace of a space that was sealed at its end is deleted, even if the spec asks for `Retain`.
@@ -482,7 +496,10 @@ async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     for at in [0, 3, 4] {
         status["conditions"][at]["reason"] = json!("Terminating");
     }
-    world.reconcile(&space, script![read_crd(), live, gone, say(&space, &status), told("Terminating")]).await.unwrap();
+    world
+        .reconcile(&space, script![read_crd(), live, gone, status_patch(&space, &status), space_event("Terminating")])
+        .await
+        .unwrap();
 }
 
 /// Deletes a space whose adoption of a namespace was not recorded, because a webhook refused the LimitRange. The guards
@@ -529,7 +546,7 @@ async fn undoes_an_adoption(guards_created: &str, is_older: bool) {
     script.extend(script![
         merge_patch(&namespace_path(), back.clone()).answered(patched(&live, &back, 64)),
         merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 103)),
-        told("Released").saying(&message),
+        space_event("Released").with_note(&message),
     ]);
     world.reconcile(&space, script).await.unwrap();
 }
@@ -557,8 +574,11 @@ async fn a_protected_space_waits() {
     endless["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");
     let world = World::with(CALM, &everything_but("Namespace", SPACE));
     world.keep(&endless);
-    world.reconcile(&space, script![read_crd(), say(&space, &status), told("Terminating")]).await.unwrap();
-    world.reconcile(&said(&space, &status), script![read_crd()]).await.unwrap();
+    world
+        .reconcile(&space, script![read_crd(), status_patch(&space, &status), space_event("Terminating")])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&space, &status), script![read_crd()]).await.unwrap();
 }
 
 const NO_DELETES: &str =
@@ -568,13 +588,14 @@ fn waits(sentence: &str) -> Value {
     terminating(&format!("the deletion of this DeveloperSpace waits: {sentence}"))
 }
 
-async fn is_told(space: &Value, calls: Vec<Step>, sentence: &str) {
+async fn is_reported(space: &Value, calls: Vec<Step>, sentence: &str) {
     let world = World::with(CALM, &everything());
     let status = waits(sentence);
-    let script = calls.iter().cloned().chain(script![say(space, &status), told("Terminating")]).collect();
+    let script =
+        calls.iter().cloned().chain(script![status_patch(space, &status), space_event("Terminating")]).collect();
     assert_eq!(class_of(&world.reconcile(space, script).await), Some(Class::Forbidden));
     assert_eq!(
-        class_of(&world.reconcile(&said(space, &status), calls).await),
+        class_of(&world.reconcile(&with_status(space, &status), calls).await),
         Some(Class::Forbidden),
         "it is said once"
     );
@@ -588,13 +609,13 @@ async fn what_refuses_a_deletion_is_told() {
         get(&namespace_path()).answered(stored_namespace()),
         refused.refused_with(403, "Forbidden", NO_DELETES)
     ];
-    is_told(&leaving(), calls, &format!("failed to delete namespace orchid-lab: {NO_DELETES}")).await;
+    is_reported(&leaving(), calls, &format!("failed to delete namespace orchid-lab: {NO_DELETES}")).await;
 
     let calls = script![read_crd().refused(403, "Forbidden")];
     let sentence =
         "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says Forbidden";
-    is_told(&leaving(), calls, sentence).await;
+    is_reported(&leaving(), calls, sentence).await;
 
     let calls = script![read_crd(), get(&namespace_path()).refused(403, "Forbidden")];
-    is_told(&leaving(), calls, "failed to read namespace orchid-lab: the server says Forbidden").await;
+    is_reported(&leaving(), calls, "failed to read namespace orchid-lab: the server says Forbidden").await;
 }

@@ -52,8 +52,13 @@ async fn a_deletion_that_waits_is_looked_at_again_when_the_end_comes() {
 async fn at_the_end_of_a_deletion_that_waits_the_space_is_sealed_and_its_namespace_deleted() {
     let world = World::with(EXPIRES, &everything());
     let status = seals(EXPIRES);
-    let script =
-        script![read_crd(), say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    let script = script![
+        read_crd(),
+        status_patch(&waits(), &status),
+        space_event("Expired"),
+        delete_namespace(),
+        space_event("NamespaceDeleted")
+    ];
     world.reconcile(&waits(), script).await.unwrap();
 }
 
@@ -64,10 +69,13 @@ async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_bef
     let status = seals("2026-03-09T07:59:59Z");
     let wait = Action::requeue(Duration::from_millis(100));
     assert_eq!(
-        world.reconcile(&waits(), script![read_crd(), say(&waits(), &status), told("Expired")]).await.unwrap(),
+        world
+            .reconcile(&waits(), script![read_crd(), status_patch(&waits(), &status), space_event("Expired")])
+            .await
+            .unwrap(),
         wait
     );
-    let sealed = said(&waits(), &status);
+    let sealed = with_status(&waits(), &status);
     let world = world.later(shortly_before);
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
     let world = world.later(EXPIRES);
@@ -77,13 +85,13 @@ async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_bef
         status["conditions"][at]["message"] = json!(if at == 4 { "" } else { "namespace orchid-lab is being deleted" });
     }
     let [crd, live] = look();
-    let script = script![crd, live, delete_namespace(), say(&sealed, &status), told("Terminating")];
+    let script = script![crd, live, delete_namespace(), status_patch(&sealed, &status), space_event("Terminating")];
     world.reconcile(&sealed, script).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_class_and_the_spec_reach_the_namespace_while_the_deletion_waits() {
-    let space = with(&said(&retained(), &terminating(WITHOUT_CONSENT)), &json!({"spec": {"members": null}}));
+    let space = with(&with_status(&retained(), &terminating(WITHOUT_CONSENT)), &json!({"spec": {"members": null}}));
     let tightened = with(&class(), &json!({"spec": {"quota": {"hard": {"pods": "5"}}}}));
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&tightened);
@@ -118,9 +126,9 @@ async fn a_deletion_that_waits_and_an_error_are_reported_together_and_once() {
         "{WITHOUT_CONSENT}; in addition, the operator failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden"
     ));
     let mut first = attempt();
-    first.extend(script![say(&retained(), &status), told("Terminating")]);
+    first.extend(script![status_patch(&retained(), &status), space_event("Terminating")]);
     assert_eq!(class_of(&world.reconcile(&retained(), first).await), Some(Class::Forbidden));
-    assert_eq!(class_of(&world.reconcile(&said(&retained(), &status), attempt()).await), Some(Class::Forbidden));
+    assert_eq!(class_of(&world.reconcile(&with_status(&retained(), &status), attempt()).await), Some(Class::Forbidden));
 }
 
 #[tokio::test]
@@ -133,7 +141,10 @@ async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_release
     let [crd, live] = look();
     let status = terminating(WITHOUT_CONSENT);
     world
-        .reconcile(&allows(false), script![crd, live, say(&allows(false), &status), told("Terminating")])
+        .reconcile(
+            &allows(false),
+            script![crd, live, status_patch(&allows(false), &status), space_event("Terminating")],
+        )
         .await
         .unwrap();
 }

@@ -98,7 +98,7 @@ async fn a_dropped_members_binding_is_removed() {
     let world = World::with(CALM, &everything());
     let script = script![
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        say(&space, &provisioned_in(2)),
+        status_patch(&space, &provisioned_in(2)),
     ];
     world.reconcile(&space, script).await.unwrap();
 }

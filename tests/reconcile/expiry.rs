@@ -8,8 +8,8 @@ use super::{support::api_server::play, *};
 pub(crate) const KEPT: &str = "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
 pub(crate) const GONE: &str = "2026-03-09T08:01:00Z";
 
-fn seal() -> Call {
-    say(&warned(), &expired(&being_deleted(), true, EXPIRES))
+pub(crate) fn seal() -> Call {
+    status_patch(&warned(), &expired(&being_deleted(), true, EXPIRES))
 }
 
 pub(crate) fn delete_namespace() -> Call {
@@ -27,10 +27,10 @@ fn two_more_are_due(world: &World) {
     }
 }
 
-const TWO_MINUTES: Duration = Duration::from_secs(120);
+pub(crate) const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 /// The time for which an end is overdue, and for which one is unprocessed, two minutes after [`EXPIRES`].
-fn lateness(world: &World) -> (Duration, Duration) {
+pub(crate) fn lateness(world: &World) -> (Duration, Duration) {
     let ages = world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap());
     (ages.overdue, ages.unprocessed)
 }
@@ -39,121 +39,18 @@ fn lateness(world: &World) -> (Duration, Duration) {
 async fn a_warning_is_told_in_the_status_on_the_space_and_inside_the_namespace() {
     let a_day_before = warned_of("1d", WARNED_A_DAY_BEFORE);
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
-    let script = script![say(&converged(), &a_day_before), told("Expiring"), told_inside("Expiring")];
+    let script =
+        script![status_patch(&converged(), &a_day_before), space_event("Expiring"), namespace_event("Expiring")];
     world.reconcile(&converged(), script).await.unwrap();
-    let (space, world) = (said(&converged(), &a_day_before), world.later(WARNED_AN_HOUR_BEFORE));
-    let script = script![say(&space, &expiring()), told("Expiring"), told_inside("Expiring")];
+    let (space, world) = (with_status(&converged(), &a_day_before), world.later(WARNED_AN_HOUR_BEFORE));
+    let script = script![status_patch(&space, &expiring()), space_event("Expiring"), namespace_event("Expiring")];
     world.reconcile(&space, script).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_due_space_is_sealed_with_the_version_that_was_seen_and_only_then_its_namespace_deleted_by_uid() {
     let world = World::with(EXPIRES, &everything());
-    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
-    world.reconcile(&warned(), script).await.unwrap();
-}
-
-/// The class after an administrator changed its lifetime. The operator accepted it before, and has not validated the
-/// change.
-fn changed(lifetime: &Value) -> Value {
-    let accepted = class()["spec"].clone();
-    with(
-        &class(),
-        &json!({"metadata": {"generation": 5}, "spec": {"lifetime": lifetime}, "status": {"accepted": accepted}}),
-    )
-}
-
-/// For example, an administrator corrected a typo that the operator had accepted, while no operator ran.
-#[tokio::test]
-async fn a_gentler_spec_of_the_class_holds_the_seal_back_until_it_is_refused() {
-    let class = changed(&json!({"defaultTTL": "10d"}));
-    let world = World::with(EXPIRES, &everything());
-    world.keep(&class);
-    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(600));
-    assert!(world.end(&warned(), script![]).await.unwrap(), "the expiry worker does not seal it either");
-    let later = "2026-03-09T08:02:00Z".parse().unwrap();
-    assert_eq!(world.watchdog.ages(later).overdue, Duration::from_secs(120));
-    assert!(
-        !world.watchdog.is_behind(later, 0) && world.expiry_queue.pop_due(later).is_none(),
-        "no other work waits for the class"
-    );
-
-    let mut refused = class;
-    refused["status"]["conditions"][0] = with(
-        &refused["status"]["conditions"][0],
-        &json!({"status": "False", "reason": "InvalidSpec", "observedGeneration": 5}),
-    );
-    world.keep(&refused);
-    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
-    world.reconcile(&warned(), script).await.unwrap();
-}
-
-/// `kubectl replace --force` deletes a class and creates it again.
-#[tokio::test(start_paused = true)]
-async fn a_class_that_holds_a_seal_back_and_is_deleted_holds_it_for_five_more_minutes() {
-    let world = World::with(EXPIRES, &everything());
-    world.keep(&changed(&json!({"defaultTTL": "10d"})));
-    world.reconcile(&warned(), script![]).await.unwrap();
-    world.store.remove_class("greenhouse");
-    let (mut status, missing) = (expiring(), refusals::without_a_class());
-    for at in [0, 3, 4] {
-        status["conditions"][at] = missing["conditions"][at].clone();
-    }
-    for at in [0, 4] {
-        status["conditions"][at]["lastTransitionTime"] = json!(EXPIRES);
-    }
-    let script = script![say(&warned(), &status), told("ClassNotFound")];
-    assert_eq!(world.reconcile(&warned(), script).await.unwrap(), seconds(300));
-    let space = said(&warned(), &status);
-    tokio::time::advance(Duration::from_secs(299)).await;
-    world.reconcile(&space, script![]).await.unwrap();
-    tokio::time::advance(Duration::from_secs(1)).await;
-    let mut sealed = expired(&being_deleted(), true, EXPIRES);
-    sealed["conditions"][4]["lastTransitionTime"] = json!(EXPIRES);
-    let script = script![say(&space, &sealed), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
-    world.reconcile(&space, script).await.unwrap();
-}
-
-/// A restart of the operator does not validate the class either, whichever write fails in addition.
-#[tokio::test]
-async fn a_seal_that_waits_for_its_class_is_overdue_although_another_write_fails() {
-    let create = || post(&children_path("LimitRange"), limits());
-    for failed in [create().refused(500, "InternalError"), create().answered(json!("cut off"))] {
-        let world = World::with(EXPIRES, &everything_but("LimitRange", "developerspace"));
-        world.keep(&changed(&json!({"defaultTTL": "10d"})));
-        let result = world.reconcile(&warned(), script![confirmed(), failed]).await;
-        assert_eq!((class_of(&result), lateness(&world)), (Some(Class::Transient), (TWO_MINUTES, Duration::ZERO)));
-    }
-}
-
-#[tokio::test]
-async fn a_spec_of_the_class_that_is_no_gentler_or_cannot_be_read_holds_no_seal_back() {
-    for lifetime in
-        [json!({"defaultTTL": "5d"}), json!({"retainExpired": "9d"}), json!({"defaultTTL": "10d", "maxTTL": "soon"})]
-    {
-        let world = World::with(EXPIRES, &everything());
-        world.keep(&changed(&lifetime));
-        let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
-        world.reconcile(&warned(), script).await.unwrap();
-    }
-}
-
-/// While no spec of the class was accepted, the terms of the space decide.
-#[tokio::test]
-async fn a_class_that_was_created_again_holds_the_seal_back_only_if_it_is_gentler() {
-    let again = |ttl: &str| {
-        let metadata = json!({"uid": "uid-of-the-class-made-again", "generation": 1, "creationTimestamp": EXPIRES});
-        with(&class(), &json!({"metadata": metadata, "spec": {"lifetime": {"defaultTTL": ttl}}, "status": null}))
-    };
-    let world = World::with(EXPIRES, &everything());
-    world.keep(&again("10d"));
-    assert_eq!(
-        world.reconcile(&warned(), script![]).await.unwrap(),
-        seconds(10),
-        "the report that it was not validated is due then"
-    );
-    world.keep(&again("7d"));
-    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    let script = script![seal(), space_event("Expired"), delete_namespace(), space_event("NamespaceDeleted")];
     world.reconcile(&warned(), script).await.unwrap();
 }
 
@@ -178,24 +75,24 @@ pub(crate) fn sealed_early() -> Value {
 async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_its_end() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
     let status = sealed_early();
-    let script = script![say(&warned(), &status), told("Expired")];
+    let script = script![status_patch(&warned(), &status), space_event("Expired")];
     world.reconcile(&warned(), script).await.unwrap();
-    let sealed = said(&warned(), &status);
+    let sealed = with_status(&warned(), &status);
     let wait = Action::requeue(Duration::from_millis(100));
     let world = world.later("2026-03-09T07:59:59.900Z");
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
     let world = world.later(EXPIRES);
-    world.reconcile(&sealed, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed, script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_end_does_not_wait_for_the_operators_own_seal_to_come_back() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
     let status = sealed_early();
-    assert!(world.end(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap());
+    assert!(world.end(&warned(), script![status_patch(&warned(), &status), space_event("Expired")]).await.unwrap());
     let world = world.later(EXPIRES);
     assert!(
-        world.end(&warned(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap(),
+        world.end(&warned(), script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap(),
         "this copy is from before the seal"
     );
 }
@@ -205,13 +102,16 @@ async fn the_end_does_not_wait_for_the_operators_own_seal_to_come_back() {
 async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
     let status = sealed_early();
-    world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
-    let later =
-        patched(&said(&warned(), &status), &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}), 500);
+    world.reconcile(&warned(), script![status_patch(&warned(), &status), space_event("Expired")]).await.unwrap();
+    let later = patched(
+        &with_status(&warned(), &status),
+        &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}),
+        500,
+    );
     let world = world.later(EXPIRES);
     world.attempts.record_write(SPACE, 500);
     assert!(!world.end(&warned(), script![]).await.unwrap(), "neither this copy nor the seal is the latest");
-    assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
+    assert!(world.end(&later, script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap());
 }
 
 /// The space after a renewal a second before its end, and the status that reports it.
@@ -228,7 +128,13 @@ fn renewed() -> (Value, Value) {
 pub(crate) fn renewed_in_between() -> Vec<Step> {
     let (renewed, status) = renewed();
     let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
-    script![get(&space_path()).answered(renewed.clone()), live, written, say(&renewed, &status), told("Renewed")]
+    script![
+        get(&space_path()).answered(renewed.clone()),
+        live,
+        written,
+        status_patch(&renewed, &status),
+        space_event("Renewed")
+    ]
 }
 
 /// The renewal was accepted before the seal, so it counts.
@@ -250,7 +156,10 @@ fn overtaken(space: &Value, status: &Value, times: u64) -> (Vec<Step>, Value) {
     let (mut calls, mut space) = (Vec::new(), space.clone());
     for _ in 0..times {
         let next = annotated(&space, version(&space) + 10);
-        calls.extend(script![say(&space, status).refused(409, "Conflict"), get(&space_path()).answered(next.clone())]);
+        calls.extend(script![
+            status_patch(&space, status).refused(409, "Conflict"),
+            get(&space_path()).answered(next.clone())
+        ]);
         space = next;
     }
     (calls, space)
@@ -261,7 +170,12 @@ async fn a_seal_that_annotations_overtake_is_written_without_a_wait() {
     let world = World::with(EXPIRES, &everything());
     let status = expired(&being_deleted(), true, EXPIRES);
     let (mut calls, space) = overtaken(&warned(), &status, 6);
-    calls.extend(script![say(&space, &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")]);
+    calls.extend(script![
+        status_patch(&space, &status),
+        space_event("Expired"),
+        delete_namespace(),
+        space_event("NamespaceDeleted")
+    ]);
     assert!(world.end(&warned(), calls).await.unwrap());
 }
 
@@ -271,7 +185,7 @@ async fn a_warning_that_annotations_overtake_is_written_without_a_wait() {
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     let status = warned_of("1d", WARNED_A_DAY_BEFORE);
     let (mut calls, space) = overtaken(&converged(), &status, 6);
-    calls.extend(script![say(&space, &status), told("Expiring"), told_inside("Expiring")]);
+    calls.extend(script![status_patch(&space, &status), space_event("Expiring"), namespace_event("Expiring")]);
     world.reconcile(&converged(), calls).await.unwrap();
 }
 
@@ -300,7 +214,12 @@ async fn a_warning_in_the_report_of_a_failure_is_written_although_annotations_ov
     let (world, status, mut calls) = failing_while_a_warning_is_due();
     let (overtaken, space) = overtaken(&converged(), &status, 6);
     calls.extend(overtaken);
-    calls.extend(script![say(&space, &status), told("Expiring"), told_inside("Expiring"), told("ApplyFailed")]);
+    calls.extend(script![
+        status_patch(&space, &status),
+        space_event("Expiring"),
+        namespace_event("Expiring"),
+        space_event("ApplyFailed")
+    ]);
     assert_eq!(class_of(&world.reconcile(&converged(), calls).await), Some(Class::Forbidden));
 }
 
@@ -309,7 +228,7 @@ async fn a_report_of_a_failure_is_written_as_often_as_a_seal() {
     let (world, status, mut calls) = failing_while_a_warning_is_due();
     let (overtaken, space) = overtaken(&converged(), &status, 49);
     calls.extend(overtaken);
-    calls.extend(script![say(&space, &status).refused(409, "Conflict")]);
+    calls.extend(script![status_patch(&space, &status).refused(409, "Conflict")]);
     assert_eq!(class_of(&world.reconcile(&converged(), calls).await), Some(Class::Forbidden));
 }
 
@@ -318,7 +237,7 @@ async fn a_seal_that_is_overtaken_every_time_ends_the_attempt() {
     let world = World::with(EXPIRES, &everything());
     let status = expired(&being_deleted(), true, EXPIRES);
     let (mut calls, space) = overtaken(&warned(), &status, 49);
-    calls.extend(script![say(&space, &status).refused(409, "Conflict")]);
+    calls.extend(script![status_patch(&space, &status).refused(409, "Conflict")]);
     let error = world.reconcile(&warned(), calls).await.unwrap_err();
     let sentence = "failed to write DeveloperSpace orchid-lab: other clients changed it before each of 50 attempts; the operator retries";
     assert_eq!((error.sentence().as_str(), error.retry_after(9)), (sentence, Duration::from_secs(1)));
@@ -360,9 +279,9 @@ async fn an_unwarned_space_is_warned_and_its_end_moves_by_the_notice() {
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
         merge_patch(&namespace_path(), patch.clone()).answered(patched(&stored_namespace(), &patch, 62)),
-        say(&converged(), &status),
-        told("Expiring"),
-        told_inside("Expiring"),
+        status_patch(&converged(), &status),
+        space_event("Expiring"),
+        namespace_event("Expiring"),
     ];
     world.reconcile(&converged(), script).await.unwrap();
 }
@@ -370,7 +289,7 @@ async fn an_unwarned_space_is_warned_and_its_end_moves_by_the_notice() {
 #[tokio::test]
 async fn a_seal_that_was_cut_short_is_finished_by_the_uid_in_the_status() {
     let world = World::with("2026-03-09T08:00:07Z", &everything());
-    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed(), script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap();
     world.reconcile(&sealed(), script![]).await.unwrap();
 }
 
@@ -384,11 +303,11 @@ async fn what_holds_the_namespace_of_an_expired_space_is_shown() {
     );
     let world = World::with("2026-03-09T08:00:07Z", &[class(), held]);
     let status = expired(&message, true, EXPIRES);
-    let refused = say(&sealed(), &status).refused(403, "Forbidden");
+    let refused = status_patch(&sealed(), &status).refused(403, "Forbidden");
     assert_eq!(class_of(&world.reconcile(&sealed(), script![refused]).await), Some(Class::Forbidden));
     assert_eq!(lateness(&world), (Duration::ZERO, Duration::ZERO), "the namespace was deleted in time");
-    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
-    world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
+    world.reconcile(&sealed(), script![status_patch(&sealed(), &status)]).await.unwrap();
+    world.reconcile(&with_status(&sealed(), &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -400,9 +319,9 @@ async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
         let world = World::with(GONE, &[class(), theirs.clone()]);
         let mut status = expired(kept, false, GONE);
         status["namespace"] = Value::Null;
-        let script = script![get(&namespace_path()).answered(theirs), say(&sealed(), &status)];
+        let script = script![get(&namespace_path()).answered(theirs), status_patch(&sealed(), &status)];
         world.reconcile(&sealed(), script).await.unwrap();
-        world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
+        world.reconcile(&with_status(&sealed(), &status), script![]).await.unwrap();
     }
 }
 
@@ -423,7 +342,7 @@ async fn a_seal_reports_the_state_of_the_namespace_that_the_status_records() {
         // `Reconciling` was `False` before, too.
         status["conditions"][3]["lastTransitionTime"] = json!(MADE);
         status["namespace"] = Value::Null;
-        world.reconcile(&space, script![read, say(&space, &status), told("Expired")]).await.unwrap();
+        world.reconcile(&space, script![read, status_patch(&space, &status), space_event("Expired")]).await.unwrap();
     }
 }
 
@@ -432,9 +351,9 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
     let world = World::with(GONE, &[class()]);
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
-    let kept = said(&sealed(), &status);
+    let kept = with_status(&sealed(), &status);
     assert_eq!(
-        world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(),
+        world.reconcile(&sealed(), script![no_namespace(), status_patch(&sealed(), &status)]).await.unwrap(),
         seconds(600)
     );
     let world = world.later("2026-03-12T08:00:59Z");
@@ -453,7 +372,7 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
     status["namespace"] = Value::Null;
     world.watchdog.set_expiry(2, None);
     assert_eq!(
-        world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(),
+        world.reconcile(&sealed(), script![no_namespace(), status_patch(&sealed(), &status)]).await.unwrap(),
         seconds(600)
     );
 
@@ -462,7 +381,7 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
     two_more_are_due(&world);
     let mut status = expired(&KEPT.replace("08:01", "08:05"), false, five_minutes);
     status["namespace"] = Value::Null;
-    world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap();
+    world.reconcile(&sealed(), script![no_namespace(), status_patch(&sealed(), &status)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -471,14 +390,18 @@ async fn a_namespace_that_was_seen_to_go_is_not_read_again() {
     world.store.mark_namespace_deleted("orchid-lab", &NAMESPACE_UID.into());
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
-    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+    world.reconcile(&sealed(), script![status_patch(&sealed(), &status)]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_namespace_that_the_store_does_not_show_yet_is_not_given_up() {
     for (space, now, what_follows) in [
-        (sealed(), GONE, script![delete_namespace(), told("NamespaceDeleted")]),
-        (warned(), EXPIRES, script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")]),
+        (sealed(), GONE, script![delete_namespace(), space_event("NamespaceDeleted")]),
+        (
+            warned(),
+            EXPIRES,
+            script![seal(), space_event("Expired"), delete_namespace(), space_event("NamespaceDeleted")],
+        ),
     ] {
         let world = World::with(now, &[class()]);
         let script = script![get(&namespace_path()).answered(stored_namespace())];
@@ -491,11 +414,11 @@ async fn a_namespace_that_the_store_does_not_show_yet_is_not_given_up() {
 async fn no_seal_and_no_deletion_gives_way() {
     let world = World::with(EXPIRES, &everything());
     two_more_are_due(&world);
-    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    let script = script![seal(), space_event("Expired"), delete_namespace(), space_event("NamespaceDeleted")];
     world.reconcile(&warned(), script).await.unwrap();
     let world = World::with("2026-03-09T08:00:07Z", &everything());
     two_more_are_due(&world);
-    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed(), script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -507,7 +430,7 @@ async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_delete
         delete_namespace().refused(409, "Conflict"),
         get(&namespace_path()).answered(changed.clone()),
         again,
-        told("NamespaceDeleted"),
+        space_event("NamespaceDeleted"),
     ];
     World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
     let first =
@@ -544,15 +467,15 @@ async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it
     );
     let status = expired(&message, true, EXPIRES);
     assert_eq!(
-        class_of(&world.reconcile(&sealed(), script![refused(), say(&sealed(), &status)]).await),
+        class_of(&world.reconcile(&sealed(), script![refused(), status_patch(&sealed(), &status)]).await),
         Some(Class::Forbidden)
     );
     let overdue = || world.watchdog.ages(later.parse().unwrap()).overdue;
     assert_eq!(overdue(), Duration::from_secs(120));
-    let space = said(&sealed(), &status);
+    let space = with_status(&sealed(), &status);
     assert_eq!(class_of(&world.reconcile(&space, script![refused()]).await), Some(Class::Forbidden));
     assert_eq!(overdue(), Duration::from_secs(120));
-    world.reconcile(&space, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&space, script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap();
     assert_eq!(overdue(), Duration::ZERO);
 }
 
@@ -570,7 +493,7 @@ async fn a_refused_deletion_is_overdue_during_the_next_attempt_and_unprocessed_i
     assert!(matches!(unanswered, Err(Error::Deadline(_))), "{unanswered:?}");
     assert_eq!(lateness(&world), (TWO_MINUTES, TWO_MINUTES));
     tokio::time::resume();
-    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed(), script![delete_namespace(), space_event("NamespaceDeleted")]).await.unwrap();
     assert_eq!(lateness(&world), (Duration::ZERO, Duration::ZERO));
 }
 
@@ -596,8 +519,9 @@ async fn a_seal_that_is_refused_is_overdue() {
     // The renewal ends the delay, although another write is refused.
     let (renewed, status) = renewed();
     let [live, written] = warnings::show(&stored_namespace(), &status["expiresAt"], 61);
-    let result =
-        world.reconcile(&renewed, script![live, written, say(&renewed, &status).refused(403, "Forbidden")]).await;
+    let result = world
+        .reconcile(&renewed, script![live, written, status_patch(&renewed, &status).refused(403, "Forbidden")])
+        .await;
     assert_eq!((class_of(&result), lateness(&world)), (Some(Class::Forbidden), (Duration::ZERO, Duration::ZERO)));
 }
 
@@ -614,9 +538,12 @@ async fn no_space_is_written_while_a_crd_lacks_fields() {
 async fn no_space_is_written_once_the_api_server_has_dropped_a_field() {
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     let status = warned_of("1d", WARNED_A_DAY_BEFORE);
-    let dropped = with(&said(&converged(), &status), &json!({"status": {"terms": null}}));
-    let script =
-        script![say(&converged(), &status).answered(dropped.clone()), told("Expiring"), told_inside("Expiring")];
+    let dropped = with(&with_status(&converged(), &status), &json!({"status": {"terms": null}}));
+    let script = script![
+        status_patch(&converged(), &status).answered(dropped.clone()),
+        space_event("Expiring"),
+        namespace_event("Expiring")
+    ];
     world.reconcile(&converged(), script).await.unwrap();
     let world = world.later(WARNED_AN_HOUR_BEFORE);
     assert_eq!(world.reconcile(&dropped, script![]).await.unwrap(), seconds(15));

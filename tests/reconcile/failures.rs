@@ -34,8 +34,8 @@ async fn a_forbidden_binding_is_told_and_left_to_the_administrator() {
     let script = script![
         confirmed(),
         post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden"),
-        say(&converged(), &apply_failed(message)),
-        told("ApplyFailed"),
+        status_patch(&converged(), &apply_failed(message)),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
 }
@@ -54,12 +54,12 @@ async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitt
     assert_eq!((&status["className"], &status["owner"]["name"]), (&json!("greenhouse"), &json!("ada@example.com")));
     let script = script![
         post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden"),
-        say(&with_finalizer(), &status),
-        told("ApplyFailed"),
+        status_patch(&with_finalizer(), &status),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&with_finalizer(), script).await), Some(Class::Forbidden));
     world.attempts.begin_back_off(SPACE, HALF_A_MINUTE);
-    let Ok(again) = world.reconcile(&said(&with_finalizer(), &status), script![]).await else {
+    let Ok(again) = world.reconcile(&with_status(&with_finalizer(), &status), script![]).await else {
         panic!("nothing is tried")
     };
     assert!(again != Action::await_change() && again != seconds(0), "the record ends no wait: {again:?}");
@@ -77,12 +77,12 @@ async fn a_binding_that_a_finalizer_holds_loses_its_subjects_and_is_not_tried_wi
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})).answered(held.clone()),
         json_patch(&child_path(&owner_binding()), emptied("uid-of-the-bent-binding"))
             .answered(with(&held, &json!({"subjects": []}))),
-        say(&converged(), &apply_failed(message)),
-        told("ApplyFailed"),
+        status_patch(&converged(), &apply_failed(message)),
+        space_event("ApplyFailed"),
     ];
     let space = converged();
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Invalid));
-    let held_space = said(&space, &apply_failed(message));
+    let held_space = with_status(&space, &apply_failed(message));
     assert_eq!(
         class_of(&world.reconcile(&held_space, script![]).await),
         Some(Class::Invalid),
@@ -102,7 +102,8 @@ async fn a_server_error_is_told_only_when_it_lasts() {
         world.attempts.count_failure(SPACE);
     }
     let message = "failed to create LimitRange developerspace in orchid-lab: the server says InternalError";
-    let script = script![confirmed(), fails(), say(&converged(), &apply_failed(message)), told("ApplyFailed")];
+    let script =
+        script![confirmed(), fails(), status_patch(&converged(), &apply_failed(message)), space_event("ApplyFailed")];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Transient));
 }
 
@@ -124,7 +125,10 @@ async fn nobody_gets_in_when_a_guard_fails_though_all_guards_are_tried() {
 async fn an_event_that_is_lost_fails_nothing() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let space = fresh();
-    let script = script![say(&space, &refusals::conflict()), told("NamespaceConflict").refused(403, "Forbidden")];
+    let script = script![
+        status_patch(&space, &refusals::conflict()),
+        space_event("NamespaceConflict").refused(403, "Forbidden")
+    ];
     world.reconcile(&space, script).await.unwrap();
 }
 
@@ -142,9 +146,9 @@ async fn an_error_that_names_another_port_each_time_is_told_once() {
         world.attempts.count_failure(SPACE);
     }
     let status = apply_failed(&format!("failed to create LimitRange developerspace in orchid-lab: {}", reset(52_144)));
-    let script = script![confirmed(), fails(52_144), say(&converged(), &status), told("ApplyFailed")];
+    let script = script![confirmed(), fails(52_144), status_patch(&converged(), &status), space_event("ApplyFailed")];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Transient));
-    let space = said(&converged(), &status);
+    let space = with_status(&converged(), &status);
     assert_eq!(class_of(&world.reconcile(&space, script![confirmed(), fails(61_022)]).await), Some(Class::Transient));
 }
 
@@ -157,11 +161,14 @@ async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
         apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
     let fails = || post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden");
     world
-        .reconcile(&converged(), script![confirmed(), fails(), say(&converged(), &status), told("ApplyFailed")])
+        .reconcile(
+            &converged(),
+            script![confirmed(), fails(), status_patch(&converged(), &status), space_event("ApplyFailed")],
+        )
         .await
         .unwrap_err();
     assert_eq!(world.attempts.begin_back_off(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
-    let space = said(&converged(), &status);
+    let space = with_status(&converged(), &status);
     let Ok(again) = world.reconcile(&space, script![]).await else { panic!("nothing is tried") };
     assert!(again != Action::await_change() && again != seconds(0), "{again:?}");
     let offered =
@@ -175,7 +182,7 @@ async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
 async fn a_status_that_cannot_be_written_is_not_tried_twice_in_one_look() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let space = fresh();
-    let script = script![say(&space, &refusals::conflict()).refused(403, "Forbidden")];
+    let script = script![status_patch(&space, &refusals::conflict()).refused(403, "Forbidden")];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
 }
 
@@ -194,8 +201,8 @@ async fn the_first_failure_of_a_fresh_space_is_told_at_once() {
     let script = script![
         add_finalizer(),
         make_namespace().refused(403, "Forbidden"),
-        say(&with_finalizer(), &status),
-        told("ApplyFailed"),
+        status_patch(&with_finalizer(), &status),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&fresh(), script).await), Some(Class::Forbidden));
 }

@@ -8,6 +8,7 @@ mod deletion_waits;
 mod drift;
 mod expiry;
 mod failures;
+mod held_seals;
 mod moves;
 mod provisioning;
 mod refusals;
@@ -71,13 +72,17 @@ fn child_path(child: &Value) -> String {
 }
 
 /// Writes `status` of `space`; the API server responds with the next version of the space.
-fn say(space: &Value, status: &Value) -> Call {
+fn status_patch(space: &Value, status: &Value) -> Call {
     let version = version(space);
-    merge_patch(&status_path(), says(version, status)).answered(patched(space, &json!({"status": status}), version + 1))
+    merge_patch(&status_path(), status_body(version, status)).answered(patched(
+        space,
+        &json!({"status": status}),
+        version + 1,
+    ))
 }
 
-/// `space` after [`say`].
-fn said(space: &Value, status: &Value) -> Value {
+/// `space` after [`status_patch`].
+fn with_status(space: &Value, status: &Value) -> Value {
     patched(space, &json!({"status": status}), version(space) + 1)
 }
 
@@ -113,11 +118,13 @@ fn list_bindings(items: &[Value]) -> Call {
     }))
 }
 
-fn told(reason: &str) -> Call {
+/// An Event about the space.
+fn space_event(reason: &str) -> Call {
     event(reason, "DeveloperSpace", SPACE)
 }
 
-fn told_inside(reason: &str) -> Call {
+/// An Event in the namespace of the space.
+fn namespace_event(reason: &str) -> Call {
     event_inside(reason, SPACE, NAMESPACE_UID)
 }
 

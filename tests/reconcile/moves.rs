@@ -22,7 +22,8 @@ pub(crate) async fn ada_is_full(world: &World) {
                    delete a space of this class, or use another class";
     let status = refused_at(CALM, "OwnerLimitExceeded", message);
     let script = script![
-        merge_patch(&format!("{SPACES}/moss-lab/status"), says(100, &status)).answered(said(&space, &status)),
+        merge_patch(&format!("{SPACES}/moss-lab/status"), status_body(100, &status))
+            .answered(with_status(&space, &status)),
         event("OwnerLimitExceeded", "DeveloperSpace", "moss-lab"),
     ];
     world.reconcile(&space, script).await.unwrap();
@@ -52,11 +53,11 @@ async fn handed_to_carol_who_is_full() -> (World, Value) {
     let status = refused_since(2, "OwnerLimitExceeded", CAROL_IS_FULL);
     let script = script![
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        say(&space, &status),
-        told("OwnerLimitExceeded").saying(CAROL_IS_FULL),
+        status_patch(&space, &status),
+        space_event("OwnerLimitExceeded").with_note(CAROL_IS_FULL),
     ];
     world.reconcile(&space, script).await.unwrap();
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     world.reconcile(&space, script![get(&child_path(&owner_binding())).refused(404, "NotFound")]).await.unwrap();
     world.reconcile(&space, script![]).await.unwrap();
     (world, space)
@@ -88,16 +89,16 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
         patch_namespace(&json!({"labels": {}, "annotations": annotations}), 61),
         make(&binding("developerspace-owner", "edit", &carol), "uid-of-carols-binding"),
         list_bindings(&[]),
-        say(&space, &status).refused(409, "Conflict"),
+        status_patch(&space, &status).refused(409, "Conflict"),
     ];
     world.reconcile(&space, script).await.unwrap_err();
     assert_eq!(world.requeued().await, [""; 0], "the status still records Ada's place");
     let told_all = script![
         list_bindings(&[]),
-        say(&space, &status),
-        told("Provisioned"),
-        told("Transferred"),
-        told_inside("Transferred"),
+        status_patch(&space, &status),
+        space_event("Provisioned"),
+        space_event("Transferred"),
+        namespace_event("Transferred"),
     ];
     world.reconcile(&space, told_all).await.unwrap();
     assert_eq!(world.requeued().await, ["moss-lab"], "and Ada has one for another");
@@ -121,8 +122,11 @@ async fn a_space_is_not_moved_to_a_class_that_is_not_accepted_now() {
     let message = "SpaceClass orchard is not accepted, and an administrator has to correct it: lifetime.maxTTL is too short: lengthen it; \
                    until then this space stays in SpaceClass greenhouse";
     let status = refused_since(2, "ClassNotAccepted", message);
-    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world
+        .reconcile(&space, script![status_patch(&space, &status), space_event("ClassNotAccepted").with_note(message)])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -132,8 +136,11 @@ async fn a_class_that_was_not_judged_yet_is_named_and_delays_nothing() {
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
     let message = "the operator has not validated the current spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
     let status = refused_since(2, "ClassNotAccepted", message);
-    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world
+        .reconcile(&space, script![status_patch(&space, &status), space_event("ClassNotAccepted").with_note(message)])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 /// A quota prevents new usage, and does not reduce existing usage.
@@ -151,10 +158,13 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     let status = refused_since(2, "QuotaExceedsClass", message);
     let asked = || get(&child_path(&quota())).answered(full.clone());
     world
-        .reconcile(&space, script![asked(), say(&space, &status), told("QuotaExceedsClass").saying(message)])
+        .reconcile(
+            &space,
+            script![asked(), status_patch(&space, &status), space_event("QuotaExceedsClass").with_note(message)],
+        )
         .await
         .unwrap();
-    let action = world.reconcile(&said(&space, &status), script![asked()]).await.unwrap();
+    let action = world.reconcile(&with_status(&space, &status), script![asked()]).await.unwrap();
     assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
 
@@ -206,11 +216,11 @@ async fn on_the_way_to_the_porch(world: &World) -> Value {
         asked(&live),
         json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting()))
             .answered(to_be_counted()),
-        say(&space, &status),
-        told("Provisioning").saying(NOT_COUNTED),
+        status_patch(&space, &status),
+        space_event("Provisioning").with_note(NOT_COUNTED),
     ];
     world.reconcile(&space, script).await.unwrap();
-    said(&space, &status)
+    with_status(&space, &status)
 }
 
 /// A resource that the present class does not limit has not been counted yet.
@@ -223,7 +233,10 @@ async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     let full = with(&to_be_counted(), &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
     let mut refused = refused_since(2, "QuotaExceedsClass", TOO_MANY);
     refused["conditions"][3]["lastTransitionTime"] = json!(CALM);
-    world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
+    world
+        .reconcile(&space, script![asked(&full), status_patch(&space, &refused), space_event("QuotaExceedsClass")])
+        .await
+        .unwrap();
 }
 
 /// kube-controller-manager writes the limits and the usage of a quota in one update, and omits the usage of a resource
@@ -246,10 +259,11 @@ async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
     for flipped in [3, 4] {
         status["conditions"][flipped]["lastTransitionTime"] = json!(later);
     }
-    let script = script![asked(&observed), say(&space, &status), told("OwnerLimitExceeded").saying(message)];
+    let script =
+        script![asked(&observed), status_patch(&space, &status), space_event("OwnerLimitExceeded").with_note(message)];
     world.reconcile(&space, script).await.unwrap();
     // Another generation of the spec begins another move.
-    let space = edited(&said(&space, &status), &json!({"className": "porch"}), 110);
+    let space = edited(&with_status(&space, &status), &json!({"className": "porch"}), 110);
     status["observedGeneration"] = json!(3);
     status["conditions"] = conditions(
         3,
@@ -261,7 +275,10 @@ async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
             (false, "Provisioning", "", later),
         ],
     );
-    world.reconcile(&space, script![asked(&observed), say(&space, &status), told("Provisioning")]).await.unwrap();
+    world
+        .reconcile(&space, script![asked(&observed), status_patch(&space, &status), space_event("Provisioning")])
+        .await
+        .unwrap();
 }
 
 /// The class in force was deleted, so only the existing quota shows which resources it counts.
@@ -283,16 +300,16 @@ async fn what_another_class_limits_is_counted_before_a_space_leaves_a_missing_cl
         asked(&live),
         asked(&live),
         json_patch(&child_path(&quota()), operations).answered(to_be_counted()),
-        say(&space, &status),
-        told("ClassNotFound"),
+        status_patch(&space, &status),
+        space_event("ClassNotFound"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     let action = world.reconcile(&space, script![asked(&to_be_counted())]).await.unwrap();
     assert_eq!(action, seconds(30), "it is counted, and not written again");
     let full = with(&to_be_counted(), &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
     let refused = refused_since(2, "ClassNotFound", &missing(TOO_MANY));
-    world.reconcile(&space, script![asked(&full), say(&space, &refused)]).await.unwrap();
+    world.reconcile(&space, script![asked(&full), status_patch(&space, &refused)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -322,11 +339,11 @@ async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
         patch_namespace(&metadata, 61),
         get(&child_path(&quota())).answered(live),
         json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &hard)).answered(lowered),
-        say(&space, &status),
-        told("ClassNotFound"),
+        status_patch(&space, &status),
+        space_event("ClassNotFound"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 /// If the list came first, a policy that is created between the list and the mark could open the namespace and would
@@ -355,11 +372,11 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
         patch_namespace(&with(&mark, &json!({"annotations": {}})), 61),
         listed(),
         get(&namespace_path()).answered(patched(&stored_namespace(), &json!({"metadata": mark}), 61)),
-        say(&space, &status),
-        told("IsolationBreached"),
+        status_patch(&space, &status),
+        space_event("IsolationBreached"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![used(), listed()]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![used(), listed()]).await.unwrap();
 }
 
 /// An owner has replaced the operator's policy by one that allows all traffic, before the namespace was marked.
@@ -388,8 +405,8 @@ async fn a_space_is_not_admitted_to_enforced_isolation_before_its_own_policy_is_
         get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(listed),
         json_patch(&child_path(&network()), operations).too_large(),
         delete(&child_path(&network()), &json!({"uid": "uid-of-the-open-policy"})).refused(403, "Forbidden"),
-        say(&space, &failures::apply_failed_in(2, message)),
-        told("ApplyFailed"),
+        status_patch(&space, &failures::apply_failed_in(2, message)),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
 }
@@ -408,8 +425,8 @@ async fn a_namespace_that_vanishes_does_not_hide_that_the_class_in_force_is_miss
         get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
         patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61)
             .refused(404, "NotFound"),
-        say(&space, &status),
-        told("ClassNotFound"),
+        status_patch(&space, &status),
+        space_event("ClassNotFound"),
     ];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Vanishing));
 }
@@ -433,8 +450,8 @@ async fn a_namespace_without_a_class_in_force_is_marked_before_its_policies_are_
         get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
         patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61),
         listed,
-        say(&space, &status),
-        told("ClassNotFound"),
+        status_patch(&space, &status),
+        space_event("ClassNotFound"),
     ];
     world.reconcile(&space, script).await.unwrap();
 }

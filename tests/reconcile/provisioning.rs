@@ -8,8 +8,8 @@ fn from_nothing_to_ready() -> Vec<Step> {
         make_namespace().made(NAMESPACE_UID),
         make_guards(),
         make_bindings(),
-        say(&with_finalizer(), &provisioned()),
-        told("Provisioned"),
+        status_patch(&with_finalizer(), &provisioned()),
+        space_event("Provisioned"),
     ]
 }
 
@@ -65,7 +65,7 @@ async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
     };
     let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
     assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(15), "a repair waits");
-    let failing = said(&converged(), &refused_since(1, "ApplyFailed", "a webhook refuses the quota"));
+    let failing = with_status(&converged(), &refused_since(1, "ApplyFailed", "a webhook refuses the quota"));
     assert_eq!(
         world.reconcile(&failing, script![]).await.unwrap(),
         seconds(15),
@@ -131,8 +131,8 @@ async fn a_namespace_that_came_in_between_and_claims_this_space_is_used() {
         get(&namespace_path()).answered(stored_namespace()),
         make_guards(),
         make_bindings(),
-        say(&with_finalizer(), &provisioned()),
-        told("Provisioned"),
+        status_patch(&with_finalizer(), &provisioned()),
+        space_event("Provisioned"),
     ];
     world.reconcile(&fresh(), script).await.unwrap();
 }
@@ -170,8 +170,8 @@ fn adopts(labels: &Value) -> Value {
 }
 
 fn adopted(reason: &str) -> [Call; 2] {
-    let says = |call: Call| call.saying(reason);
-    [says(told("Adopted")), says(told_inside("Adopted"))]
+    let says = |call: Call| call.with_note(reason);
+    [says(space_event("Adopted")), says(namespace_event("Adopted"))]
 }
 
 #[tokio::test]
@@ -188,10 +188,10 @@ async fn an_offered_namespace_is_adopted() {
             merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 31)),
             make_guards(),
             make_bindings(),
-            say(&with_finalizer(), &provisioned()),
+            status_patch(&with_finalizer(), &provisioned()),
             about_the_space,
             inside,
-            told("Provisioned"),
+            space_event("Provisioned"),
         ];
         world.reconcile(&fresh(), script).await.unwrap();
     }
@@ -219,10 +219,10 @@ async fn an_adoption_lowers_no_level_and_tells_what_it_replaces() {
         merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 31)),
         make_guards(),
         make_bindings(),
-        say(&with_finalizer(), &provisioned()),
+        status_patch(&with_finalizer(), &provisioned()),
         about_the_space,
         inside,
-        told("Provisioned"),
+        space_event("Provisioned"),
     ];
     world.reconcile(&fresh(), script).await.unwrap();
     let restricted = json!({"metadata": {
@@ -244,6 +244,20 @@ async fn the_offer_goes_once_the_status_has_the_uid() {
         let script = script![merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 71))];
         world.reconcile(&converged(), script).await.unwrap();
     }
+}
+
+/// The response to the removal contains the change of another client, whose event comes later.
+#[tokio::test]
+async fn a_change_during_the_removal_of_the_offer_counts_when_its_event_arrives() {
+    let offered = offering(&stored_namespace(), &offers()[0]);
+    let world = World::with(CALM, &everything());
+    world.keep(&with(&offered, &json!({"metadata": {"resourceVersion": "70"}})));
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/adopt": null}}});
+    let drift = json!({"metadata": {"labels": {"developerspace.dev/space": null}}});
+    let answer = with(&patched(&offered, &patch, 71), &drift);
+    let script = script![merge_patch(&namespace_path(), patch).answered(answer.clone())];
+    world.reconcile(&converged(), script).await.unwrap();
+    world.keep(&answer);
 }
 
 /// The marks of an earlier release stay until then, because the adoption may be undone.
@@ -282,10 +296,10 @@ async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
         get(&namespace_path()).answered(adopted.clone()),
         make_guards(),
         make_bindings(),
-        say(&with_finalizer(), &provisioned()),
-        told("Adopted"),
-        told_inside("Adopted"),
-        told("Provisioned"),
+        status_patch(&with_finalizer(), &provisioned()),
+        space_event("Adopted"),
+        namespace_event("Adopted"),
+        space_event("Provisioned"),
     ];
     world.reconcile(&with_finalizer(), script).await.unwrap();
 }
@@ -301,8 +315,11 @@ async fn an_offered_namespace_that_is_being_deleted_is_waited_for() {
     status["conditions"][3] = with(&status["conditions"][3], &json!({"status": "True", "message": message}));
     status["conditions"][4] = with(&status["conditions"][4], &json!({"status": "False", "message": ""}));
     let world = World::with(MADE, &[class(), offered]);
-    world.reconcile(&fresh(), script![say(&fresh(), &status), told("NamespaceTerminating")]).await.unwrap();
-    world.reconcile(&said(&fresh(), &status), script![]).await.unwrap();
+    world
+        .reconcile(&fresh(), script![status_patch(&fresh(), &status), space_event("NamespaceTerminating")])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&fresh(), &status), script![]).await.unwrap();
 }
 
 /// C4: a repair that finds another namespace writes nothing and records nothing.
@@ -327,7 +344,10 @@ async fn a_repair_that_meets_another_namespace_is_decided_again() {
             (true, "NamespaceConflict", message, CALM),
         ],
     );
-    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceConflict")]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &status), space_event("NamespaceConflict")])
+        .await
+        .unwrap();
 }
 
 /// Row 24: the recorded UID is kept, so that the claim of a copy does not count later either.
@@ -352,8 +372,11 @@ async fn a_restored_namespace_is_not_ours() {
             (true, "NamespaceConflict", message, CALM),
         ],
     );
-    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceConflict")]).await.unwrap();
-    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &status), space_event("NamespaceConflict")])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
 }
 
 pub(super) fn make_again() -> Call {
@@ -370,8 +393,8 @@ async fn a_namespace_that_somebody_deleted_is_made_again_and_that_is_told() {
         make_again().made("uid-of-the-second-namespace"),
         make_guards(),
         make_bindings(),
-        say(&converged(), &status),
-        told("NamespaceRecreated"),
+        status_patch(&converged(), &status),
+        space_event("NamespaceRecreated"),
         event_inside("NamespaceRecreated", SPACE, "uid-of-the-second-namespace"),
     ];
     world.reconcile(&converged(), script).await.unwrap();
@@ -387,8 +410,8 @@ async fn that_is_told_too_if_only_the_namespace_was_made_before_we_ended() {
     let mut status = provisioned();
     status["namespace"]["uid"] = json!(second);
     let script = script![
-        say(&converged(), &status),
-        told("NamespaceRecreated"),
+        status_patch(&converged(), &status),
+        space_event("NamespaceRecreated"),
         event_inside("NamespaceRecreated", SPACE, second)
     ];
     world.reconcile(&converged(), script).await.unwrap();

@@ -24,10 +24,10 @@ async fn an_existing_foreign_namespace_is_not_touched_and_only_the_status_is_wri
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let space: Uid = uid(SPACE).as_str().into();
     world.creations.begin(space.clone(), SPACE);
-    let script = script![say(&fresh(), &conflict()), told("NamespaceConflict")];
+    let script = script![status_patch(&fresh(), &conflict()), space_event("NamespaceConflict")];
     world.reconcile(&fresh(), script).await.unwrap();
     assert!(!world.creations.contains(&space, SPACE), "the namespace of that name was not created for the space");
-    world.reconcile(&said(&fresh(), &conflict()), script![]).await.unwrap();
+    world.reconcile(&with_status(&fresh(), &conflict()), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -35,8 +35,11 @@ async fn a_space_with_a_long_spec_is_read_until_it_has_a_place() {
     let long = with(&fresh(), &json!({"spec": {"description": "Where orchids grow. ".repeat(300)}}));
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let read = get(&space_path()).answered(long.clone());
-    world.reconcile(&long, script![read, say(&long, &conflict()), told("NamespaceConflict")]).await.unwrap();
-    world.reconcile(&said(&long, &conflict()), script![]).await.unwrap();
+    world
+        .reconcile(&long, script![read, status_patch(&long, &conflict()), space_event("NamespaceConflict")])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&long, &conflict()), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -50,7 +53,10 @@ async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_
     for (theirs, what) in [(older, copy), (claim(json!(uid("an-earlier-lab"))), &left), (claim(Value::Null), "")] {
         let world = World::with(MADE, &[class(), theirs]);
         world
-            .reconcile(&fresh(), script![say(&fresh(), &conflict_about(what)), told("NamespaceConflict")])
+            .reconcile(
+                &fresh(),
+                script![status_patch(&fresh(), &conflict_about(what)), space_event("NamespaceConflict")],
+            )
             .await
             .unwrap();
     }
@@ -63,8 +69,8 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
         add_finalizer(),
         make_namespace().refused(409, "AlreadyExists"),
         get(&namespace_path()).answered(foreign_namespace()),
-        say(&with_finalizer(), &conflict()),
-        told("NamespaceConflict"),
+        status_patch(&with_finalizer(), &conflict()),
+        space_event("NamespaceConflict"),
     ];
     world.reconcile(&fresh(), script).await.unwrap();
 }
@@ -99,8 +105,11 @@ async fn a_name_that_the_class_denies_later_is_counted_and_costs_no_write() {
 async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     let status = without_a_class();
-    world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
-    let again = world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &status), space_event("ClassNotFound")])
+        .await
+        .unwrap();
+    let again = world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
     assert_eq!(again, seconds(600), "the clock goes on");
 }
 
@@ -117,12 +126,12 @@ async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
         let status = without_a_class();
         let script = script![
             merge_patch(&namespace_path(), patch.clone()).answered(patched(&stale, &patch, 61)),
-            say(&converged(), &status),
-            told("ClassNotFound"),
+            status_patch(&converged(), &status),
+            space_event("ClassNotFound"),
         ];
         world.reconcile(&converged(), script).await.unwrap();
         world = world.later("2026-03-04T12:10:00Z");
-        world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+        world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
     }
 }
 
@@ -139,9 +148,9 @@ async fn a_missing_class_stays_the_reason_when_the_namespace_vanishes() {
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
     let refused = || merge_patch(&namespace_path(), patch.clone()).refused(404, "NotFound");
     let status = without_a_class();
-    let script = script![refused(), say(&converged(), &status), told("ClassNotFound")];
+    let script = script![refused(), status_patch(&converged(), &status), space_event("ClassNotFound")];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Vanishing));
-    let again = world.reconcile(&said(&converged(), &status), script![refused()]).await;
+    let again = world.reconcile(&with_status(&converged(), &status), script![refused()]).await;
     assert_eq!(class_of(&again), Some(Class::Vanishing), "nothing is written again");
 }
 
@@ -153,14 +162,20 @@ async fn a_class_that_cannot_be_read_is_said_to_be_that() {
     let message = "SpaceClass greenhouse cannot be read by this operator: an administrator has to correct it, or set spec.className to \
                    another class; existing objects stay unchanged";
     let status = class_not_found(message);
-    world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
-    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &status), space_event("ClassNotFound")])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_namespace_that_vanishes_meanwhile_stays_recorded_so_that_its_loss_can_be_told() {
     let world = World::with(CALM, &[]);
-    world.reconcile(&converged(), script![say(&converged(), &without_a_class()), told("ClassNotFound")]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &without_a_class()), space_event("ClassNotFound")])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -196,11 +211,11 @@ async fn a_class_that_is_never_judged_keeps_no_access_that_the_spec_no_longer_na
     );
     let script = script![
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        say(&space, &status),
-        told("ClassNotAccepted"),
+        status_patch(&space, &status),
+        space_event("ClassNotAccepted"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -218,7 +233,7 @@ async fn a_class_that_was_made_again_moments_ago_withholds_access_and_is_not_rep
     // The verdict follows, so that the class in force is the same as before.
     world.keep(&class());
     let status = provisioned_in(2);
-    world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
+    world.reconcile(&space, script![status_patch(&space, &status)]).await.unwrap();
 }
 
 /// The error of the validation of that class: a webhook of the cluster refuses its status.
@@ -250,10 +265,13 @@ async fn a_new_space_reports_the_error_of_a_validation_and_is_admitted_once_the_
     let mut status = refused("ClassNotAccepted", &message);
     status["expiresAt"] = Value::Null;
     world
-        .reconcile(&fresh(), script![say(&fresh(), &status), told("ClassNotAccepted").saying(&message)])
+        .reconcile(
+            &fresh(),
+            script![status_patch(&fresh(), &status), space_event("ClassNotAccepted").with_note(&message)],
+        )
         .await
         .unwrap();
-    let space = said(&fresh(), &status);
+    let space = with_status(&fresh(), &status);
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::await_change(), "it is written once");
     // The result follows.
     world.store.clear_validation_error("greenhouse");
@@ -265,8 +283,8 @@ async fn a_new_space_reports_the_error_of_a_validation_and_is_admitted_once_the_
         make_namespace().made(NAMESPACE_UID),
         make_guards(),
         make_bindings(),
-        say(&held, &provisioned()),
-        told("Provisioned"),
+        status_patch(&held, &provisioned()),
+        space_event("Provisioned"),
     ];
     world.reconcile(&space, script).await.unwrap();
 }
@@ -284,8 +302,11 @@ async fn a_space_that_is_to_be_moved_reports_the_error_of_a_validation() {
          space stays in SpaceClass greenhouse"
     );
     let status = refused_since(2, "ClassNotAccepted", &message);
-    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(&message)]).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world
+        .reconcile(&space, script![status_patch(&space, &status), space_event("ClassNotAccepted").with_note(&message)])
+        .await
+        .unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -296,7 +317,7 @@ async fn a_protected_name_is_refused() {
     let message =
         "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
     let status = refused("NamespaceConflict", message);
-    let script = script![merge_patch(&path, says(100, &status)).answered(said(&space, &status)), about];
+    let script = script![merge_patch(&path, status_body(100, &status)).answered(with_status(&space, &status)), about];
     World::with(MADE, &[class()]).reconcile(&space, script).await.unwrap();
 }
 
@@ -319,7 +340,7 @@ async fn a_namespace_whose_name_became_protected_is_not_deleted_at_the_end() {
     // `Reconciling` was `False` before, too.
     status["conditions"][3]["lastTransitionTime"] = json!(MADE);
     status["namespace"] = json!({"name": SPACE, "uid": NAMESPACE_UID});
-    world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
+    world.reconcile(&warned(), script![status_patch(&warned(), &status), space_event("Expired")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -338,7 +359,10 @@ async fn a_namespace_that_is_going_away_is_waited_for() {
             (false, "NamespaceTerminating", "", MADE),
         ],
     );
-    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceTerminating")]).await.unwrap();
+    world
+        .reconcile(&converged(), script![status_patch(&converged(), &status), space_event("NamespaceTerminating")])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -351,7 +375,8 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
                    delete a space of this class, or use another class";
     let status = refused("OwnerLimitExceeded", message);
     let script = script![
-        merge_patch(&format!("{SPACES}/fern-lab/status"), says(100, &status)).answered(said(&second, &status)),
+        merge_patch(&format!("{SPACES}/fern-lab/status"), status_body(100, &status))
+            .answered(with_status(&second, &status)),
         event("OwnerLimitExceeded", "DeveloperSpace", "fern-lab"),
     ];
     world.reconcile(&second, script).await.unwrap();
@@ -360,7 +385,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     let mut world = world.later(EXPIRES);
     let script = script![
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})),
-        told("NamespaceDeleted")
+        space_event("NamespaceDeleted")
     ];
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.requeued().await, [""; 0], "the namespace is still there");
@@ -368,7 +393,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     let message = "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
     let mut status = expired(message, false, EXPIRES);
     status["namespace"] = Value::Null;
-    world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
+    world.reconcile(&sealed, script![status_patch(&sealed, &status)]).await.unwrap();
     assert_eq!(world.requeued().await, ["fern-lab"]);
 }
 
@@ -402,15 +427,15 @@ async fn an_undecodable_object_costs_one_read_and_one_status_write_and_then_only
         })
     };
     let status = json!({"observedGeneration": 1, "conditions": [condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True")]});
-    let after = said(&undecodable(), &status);
-    let script = script![get(&space_path()).answered(undecodable()), say(&undecodable(), &status)];
+    let after = with_status(&undecodable(), &status);
+    let script = script![get(&space_path()).answered(undecodable()), status_patch(&undecodable(), &status)];
     assert_eq!(world.reconcile(&undecodable(), script).await.unwrap(), Action::await_change());
     world.reconcile(&after, script![get(&space_path()).answered(after.clone())]).await.unwrap();
     let full = script![
         get(&space_path()).answered(undecodable()),
-        say(&undecodable(), &status).too_large(),
+        status_patch(&undecodable(), &status).too_large(),
         remove_managed_fields(&undecodable()),
-        say(&without_managed_fields(&undecodable()), &status),
+        status_patch(&without_managed_fields(&undecodable()), &status),
     ];
     World::with(MADE, &[class()]).reconcile(&undecodable(), full).await.unwrap();
 }

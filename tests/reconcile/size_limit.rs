@@ -23,26 +23,26 @@ fn sealing() -> Value {
 async fn a_warning_that_does_not_fit_is_written_without_the_managed_fields() {
     let (status, emptied) = (warned_of("1d", WARNED_A_DAY_BEFORE), without_managed_fields(&converged()));
     let script = script![
-        say(&converged(), &status).too_large(),
+        status_patch(&converged(), &status).too_large(),
         remove_managed_fields(&converged()),
-        say(&emptied, &status),
-        told("Expiring"),
-        told_inside("Expiring"),
+        status_patch(&emptied, &status),
+        space_event("Expiring"),
+        namespace_event("Expiring"),
     ];
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     world.reconcile(&converged(), script).await.unwrap();
-    world.reconcile(&said(&emptied, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&emptied, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_seal_that_does_not_fit_is_written_without_the_managed_fields_and_the_end_is_on_time() {
     let script = script![
-        say(&warned(), &sealing()).too_large(),
+        status_patch(&warned(), &sealing()).too_large(),
         remove_managed_fields(&warned()),
-        say(&without_managed_fields(&warned()), &sealing()),
-        told("Expired"),
+        status_patch(&without_managed_fields(&warned()), &sealing()),
+        space_event("Expired"),
         delete_namespace(),
-        told("NamespaceDeleted"),
+        space_event("NamespaceDeleted"),
     ];
     assert!(World::with(EXPIRES, &everything()).end(&warned(), script).await.unwrap());
 }
@@ -50,12 +50,12 @@ async fn a_seal_that_does_not_fit_is_written_without_the_managed_fields_and_the_
 /// The removal and the second seal have the version of the decision as their precondition.
 #[tokio::test]
 async fn a_renewal_before_the_removal_or_after_it_is_honoured() {
-    let second = say(&without_managed_fields(&warned()), &sealing()).refused(409, "Conflict");
+    let second = status_patch(&without_managed_fields(&warned()), &sealing()).refused(409, "Conflict");
     for lost in [
         script![remove_managed_fields(&warned()).refused(409, "Conflict")],
         script![remove_managed_fields(&warned()), second],
     ] {
-        let mut script = script![say(&warned(), &sealing()).too_large()];
+        let mut script = script![status_patch(&warned(), &sealing()).too_large()];
         script.extend(lost);
         script.extend(renewed_in_between());
         World::with(EXPIRES, &everything()).reconcile(&warned(), script).await.unwrap();
@@ -64,12 +64,12 @@ async fn a_renewal_before_the_removal_or_after_it_is_honoured() {
 
 #[tokio::test]
 async fn a_write_is_sent_once_more_and_only_after_the_removal() {
-    let second = say(&without_managed_fields(&warned()), &sealing()).too_large();
+    let second = status_patch(&without_managed_fields(&warned()), &sealing()).too_large();
     for (script, class) in [
         (script![remove_managed_fields(&warned()), second], Class::Transient),
         (script![remove_managed_fields(&warned()).refused(403, "Forbidden")], Class::Forbidden),
     ] {
-        let mut calls = script![say(&warned(), &sealing()).too_large()];
+        let mut calls = script![status_patch(&warned(), &sealing()).too_large()];
         calls.extend(script);
         let result = World::with(EXPIRES, &everything()).reconcile(&warned(), calls).await;
         assert_eq!(class_of(&result), Some(class));
@@ -88,10 +88,10 @@ async fn a_space_that_was_created_full_gets_its_finalizer_and_its_status() {
         make_namespace().made(NAMESPACE_UID),
         make_guards(),
         make_bindings(),
-        say(&held, &provisioned()).too_large(),
+        status_patch(&held, &provisioned()).too_large(),
         remove_managed_fields(&held),
-        say(&without_managed_fields(&held), &provisioned()),
-        told("Provisioned"),
+        status_patch(&without_managed_fields(&held), &provisioned()),
+        space_event("Provisioned"),
     ];
     World::with(MADE, &[class()]).reconcile(&fresh(), script).await.unwrap();
 }
@@ -101,7 +101,7 @@ async fn a_space_that_was_created_full_gets_its_finalizer_and_its_status() {
 async fn a_space_that_is_too_large_to_be_deleted_is_deleted_without_the_managed_fields() {
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
-    let kept = said(&sealed(), &status);
+    let kept = with_status(&sealed(), &status);
     let removal = |version: &str| delete(&space_path(), &json!({"uid": uid(SPACE), "resourceVersion": version}));
     let script = script![removal("112").too_large(), remove_managed_fields(&kept), removal("113")];
     World::with("2026-03-12T08:01:00Z", &[class()]).reconcile(&kept, script).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_finalizer_whose_removal_does_not_fit_is_removed_without_the_managed_f
         removal(&leaving()).too_large(),
         remove_managed_fields(&leaving()),
         removal(&without_managed_fields(&leaving())),
-        told("Deleted"),
+        space_event("Deleted"),
     ];
     World::with(CALM, &[class()]).reconcile(&leaving(), script).await.unwrap();
 }
@@ -136,12 +136,12 @@ async fn duplicates_of_finalizers_and_the_generate_name_are_removed_with_the_man
         "finalizers": [OWN, OTHER],
     }});
     let script = script![
-        say(&full, &sealing()).too_large(),
+        status_patch(&full, &sealing()).too_large(),
         merge_patch(&space_path(), removal).answered(emptied.clone()),
-        say(&emptied, &sealing()),
-        told("Expired"),
+        status_patch(&emptied, &sealing()),
+        space_event("Expired"),
         delete_namespace(),
-        told("NamespaceDeleted"),
+        space_event("NamespaceDeleted"),
     ];
     assert!(World::with(EXPIRES, &everything()).end(&full, script).await.unwrap());
 }
@@ -160,7 +160,7 @@ async fn a_write_of_the_finalizers_contains_no_duplicates() {
         read_crd(),
         get(&namespace_path()).refused(404, "NotFound"),
         merge_patch(&space_path(), patch.clone()).answered(patched(&held, &patch, 103)),
-        told("Deleted"),
+        space_event("Deleted"),
     ];
     World::with(CALM, &[class()]).reconcile(&held, script).await.unwrap();
 }

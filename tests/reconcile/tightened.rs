@@ -11,7 +11,7 @@ fn greedy() -> Value {
 
 /// The same space after its status reports the refusal.
 fn refused_space() -> Value {
-    said(&greedy(), &refused_since(2, "QuotaExceedsClass", GREEDY))
+    with_status(&greedy(), &refused_since(2, "QuotaExceedsClass", GREEDY))
 }
 
 /// The accepted class after a change of its spec.
@@ -89,8 +89,8 @@ async fn so_does_a_space_whose_namespace_cannot_be_written() {
         get(&namespace_path()).answered(stored_namespace()),
         patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({}))
             .refused(403, "Forbidden"),
-        say(&converged(), &failures::apply_failed_in(1, message)),
-        told("ApplyFailed"),
+        status_patch(&converged(), &failures::apply_failed_in(1, message)),
+        space_event("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
 }
@@ -116,9 +116,9 @@ async fn a_refusal_and_an_error_are_reported_together_and_once() {
     );
     let (space, status) = (refused_space(), refused_since(2, "QuotaExceedsClass", &message));
     let mut first = attempt(52_144);
-    first.extend(script![say(&space, &status)]);
+    first.extend(script![status_patch(&space, &status)]);
     assert_eq!(class_of(&world.reconcile(&space, first).await), Some(Class::Forbidden));
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     assert_eq!(
         class_of(&world.reconcile(&space, attempt(61_022)).await),
         Some(Class::Forbidden),
@@ -128,7 +128,7 @@ async fn a_refusal_and_an_error_are_reported_together_and_once() {
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
         patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({})),
-        say(&space, &refused_since(2, "QuotaExceedsClass", GREEDY)),
+        status_patch(&space, &refused_since(2, "QuotaExceedsClass", GREEDY)),
     ];
     world.reconcile(&space, script).await.unwrap();
 }
@@ -208,11 +208,11 @@ async fn a_key_that_the_class_no_longer_allows_goes_from_a_refused_space() {
     let script = script![
         get(&namespace_path()).answered(live.clone()),
         patch_namespace(&live, &json!({"example.org/tier": null}), &json!({})),
-        say(&space, &status),
-        told("InvalidSpec"),
+        status_patch(&space, &status),
+        space_event("InvalidSpec"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 /// The texts about the space are those last accepted, and the owner annotation of the namespace shows the owner in
@@ -240,13 +240,13 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
         get(&namespace_path()).answered(objects[1].clone()),
         patch_namespace(&objects[1], &json!({}), &annotations),
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        say(&space, &status),
-        told("QuotaExceedsClass"),
+        status_patch(&space, &status),
+        space_event("QuotaExceedsClass"),
     ];
     world.reconcile(&space, script).await.unwrap();
     let script = script![get(&child_path(&owner_binding())).refused(404, "NotFound")];
-    world.reconcile(&said(&space, &status), script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script).await.unwrap();
+    world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
 }
 
 /// F16: a client that writes whole objects drops finalizers, and without the operator's finalizer a deletion leaves the
@@ -261,7 +261,7 @@ async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     for (space, objects) in [
         (converged(), everything()),
         (refused_space(), everything()),
-        (said(&converged(), &missing), everything_but("SpaceClass", "greenhouse")),
+        (with_status(&converged(), &missing), everything_but("SpaceClass", "greenhouse")),
     ] {
         let world = World::with(CALM, &objects);
         let lost = with(&space, &json!({"metadata": {"finalizers": others}}));
@@ -282,12 +282,12 @@ async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() 
     let (held, status) = (patched(&lost, &patch, 104), refused_since(2, "QuotaExceedsClass", GREEDY));
     let script = script![
         merge_patch(&space_path(), patch).answered(held.clone()),
-        say(&held, &status),
-        told("QuotaExceedsClass"),
+        status_patch(&held, &status),
+        space_event("QuotaExceedsClass"),
     ];
     let world = World::with(CALM, &everything());
     world.reconcile(&lost, script).await.unwrap();
-    world.reconcile(&said(&held, &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&held, &status), script![]).await.unwrap();
 }
 
 /// The class consents to protection, and another part of the spec is refused.
@@ -307,7 +307,10 @@ async fn a_refused_spec_of_an_upgraded_space_costs_neither_its_protection_nor_it
         world.keep(&live);
         let mut status = refused_since(2, "QuotaExceedsClass", GREEDY);
         (status["expiresAt"], status["terms"]) = (end, Value::Null);
-        world.reconcile(&space, script![say(&space, &status), told("QuotaExceedsClass")]).await.unwrap();
-        world.reconcile(&said(&space, &status), script![]).await.unwrap();
+        world
+            .reconcile(&space, script![status_patch(&space, &status), space_event("QuotaExceedsClass")])
+            .await
+            .unwrap();
+        world.reconcile(&with_status(&space, &status), script![]).await.unwrap();
     }
 }

@@ -43,14 +43,15 @@ fn warned_of_deletion() -> Value {
 
 /// The space `fern-lab` after `status` was written.
 fn waiting(status: &Value) -> Value {
-    said(&named("fern-lab"), status)
+    with_status(&named("fern-lab"), status)
 }
 
-fn fern_says(space: &Value, status: &Value) -> Call {
-    merge_patch(&format!("{SPACES}/fern-lab/status"), says(version(space), status)).answered(said(space, status))
+fn fern_status(space: &Value, status: &Value) -> Call {
+    merge_patch(&format!("{SPACES}/fern-lab/status"), status_body(version(space), status))
+        .answered(with_status(space, status))
 }
 
-fn fern_told(reason: &str) -> Call {
+fn fern_event(reason: &str) -> Call {
     event(reason, "DeveloperSpace", "fern-lab")
 }
 
@@ -63,7 +64,10 @@ async fn eleven(now: &str) -> World {
     let world = crowd(now, 10).await;
     let status = warned_of_deletion();
     world
-        .reconcile(&named("fern-lab"), script![fern_says(&named("fern-lab"), &status), fern_told("OwnerLimitExceeded")])
+        .reconcile(
+            &named("fern-lab"),
+            script![fern_status(&named("fern-lab"), &status), fern_event("OwnerLimitExceeded")],
+        )
         .await
         .unwrap();
     world
@@ -80,7 +84,7 @@ async fn the_eleventh_is_deleted_after_an_hour_and_not_before() {
     let world = world.later(AN_HOUR_LATER);
     let message = "this DeveloperSpace was deleted after an hour of waiting, since 10 older spaces of User:ada@example.com wait for a place as \
                    well: delete spaces that are not needed, and create it again";
-    world.reconcile(&space, script![delete_fern(), fern_told("TooManyWaiting").saying(message)]).await.unwrap();
+    world.reconcile(&space, script![delete_fern(), fern_event("TooManyWaiting").with_note(message)]).await.unwrap();
     world.reconcile(&space, script![delete_fern().refused(404, "NotFound")]).await.unwrap();
 }
 
@@ -88,7 +92,7 @@ async fn the_eleventh_is_deleted_after_an_hour_and_not_before() {
 async fn the_tenth_waits_on() {
     let world = crowd(MADE, 9).await;
     let (space, status) = (named("fern-lab"), refused("OwnerLimitExceeded", WAITS));
-    world.reconcile(&space, script![fern_says(&space, &status), fern_told("OwnerLimitExceeded")]).await.unwrap();
+    world.reconcile(&space, script![fern_status(&space, &status), fern_event("OwnerLimitExceeded")]).await.unwrap();
     let world = world.later("2026-03-04T12:00:00Z");
     assert_eq!(world.reconcile(&waiting(&status), script![]).await.unwrap(), seconds(600));
 }
@@ -99,12 +103,12 @@ async fn when_one_of_the_ten_goes_the_eleventh_waits_on() {
     world.forget(&older(4));
     let world = world.later(AN_HOUR_LATER);
     let (space, status) = (waiting(&warned_of_deletion()), refused("OwnerLimitExceeded", WAITS));
-    world.reconcile(&space, script![fern_says(&space, &status)]).await.unwrap();
+    world.reconcile(&space, script![fern_status(&space, &status)]).await.unwrap();
     world.recall_waiting(&older(4), "greenhouse");
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     let again = warned_of_deletion();
     assert_eq!(
-        world.reconcile(&space, script![fern_says(&space, &again)]).await.unwrap(),
+        world.reconcile(&space, script![fern_status(&space, &again)]).await.unwrap(),
         seconds(600),
         "the hour begins again"
     );
@@ -119,7 +123,7 @@ async fn the_hour_begins_again_with_the_operator() {
     let world = world.later("2026-03-02T10:00:04Z");
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(1));
     let world = world.later("2026-03-02T10:00:05Z");
-    world.reconcile(&space, script![delete_fern(), fern_told("TooManyWaiting")]).await.unwrap();
+    world.reconcile(&space, script![delete_fern(), fern_event("TooManyWaiting")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -146,12 +150,12 @@ async fn the_clock_stands_while_the_class_is_missing() {
     let world = world.later(AN_HOUR_LATER);
     let message = "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
     let (space, status) = (waiting(&warned_of_deletion()), refused("ClassNotFound", message));
-    world.reconcile(&space, script![fern_says(&space, &status), fern_told("ClassNotFound")]).await.unwrap();
+    world.reconcile(&space, script![fern_status(&space, &status), fern_event("ClassNotFound")]).await.unwrap();
     world.keep(&tight());
-    let (space, status) = (said(&space, &status), warned_of_deletion());
-    world.reconcile(&space, script![fern_says(&space, &status), fern_told("OwnerLimitExceeded")]).await.unwrap();
+    let (space, status) = (with_status(&space, &status), warned_of_deletion());
+    world.reconcile(&space, script![fern_status(&space, &status), fern_event("OwnerLimitExceeded")]).await.unwrap();
     let world = world.later("2026-03-02T10:00:04Z");
-    assert_eq!(world.reconcile(&said(&space, &status), script![]).await.unwrap(), seconds(1));
+    assert_eq!(world.reconcile(&with_status(&space, &status), script![]).await.unwrap(), seconds(1));
 }
 
 #[tokio::test]
@@ -220,9 +224,9 @@ async fn a_refused_deletion_is_told_once() {
     let world = world.later(AN_HOUR_LATER);
     let refused = || delete_fern().refused_with(403, "Forbidden", no);
     let result =
-        world.reconcile(&space, script![refused(), fern_says(&space, &status), fern_told("ApplyFailed")]).await;
+        world.reconcile(&space, script![refused(), fern_status(&space, &status), fern_event("ApplyFailed")]).await;
     assert_eq!(class_of(&result), Some(Class::Forbidden));
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     let again = delete(&format!("{SPACES}/fern-lab"), &json!({"uid": uid("fern-lab"), "resourceVersion": "102"}));
     let result = world.reconcile(&space, script![again.refused_with(403, "Forbidden", no)]).await;
     assert_eq!(class_of(&result), Some(Class::Forbidden));

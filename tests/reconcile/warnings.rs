@@ -45,10 +45,10 @@ async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Va
     }
     status["conditions"][1] = expiring_since(2, None, MEANWHILE);
     let [live, written] = show(&stored_namespace(), &end, 61);
-    world.reconcile(&space, script![live, written, say(&space, &status)]).await.unwrap();
+    world.reconcile(&space, script![live, written, status_patch(&space, &status)]).await.unwrap();
 
     // The end that the first warning announced has passed.
-    let (space, namespace) = (edited(&said(&space, &status), back, 130), shown(&stored_namespace(), &end, 61));
+    let (space, namespace) = (edited(&with_status(&space, &status), back, 130), shown(&stored_namespace(), &end, 61));
     world.keep(&class());
     let world = world.later(AFTERWARDS);
     let mut status = provisioned_in(3);
@@ -57,9 +57,10 @@ async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Va
     status["postponed"] = json!({"of": EXPIRES, "from": AFTERWARDS, "until": ANNOUNCED});
     status["conditions"][1] = expiring_since(3, Some(ANNOUNCED), AFTERWARDS);
     let [live, written] = show(&namespace, &json!(ANNOUNCED), 62);
-    let script = script![live, written, say(&space, &status), told("Expiring"), told_inside("Expiring")];
+    let script =
+        script![live, written, status_patch(&space, &status), space_event("Expiring"), namespace_event("Expiring")];
     world.reconcile(&space, script).await.unwrap();
-    let space = said(&space, &status);
+    let space = with_status(&space, &status);
     let world = world.later("2026-03-10T12:59:59Z");
     assert_eq!(
         world.reconcile(&space, script![]).await.unwrap(),
@@ -95,10 +96,10 @@ async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
     let overdue = |world: &World| world.watchdog.ages(later.parse().unwrap()).overdue;
     let [live, written] = show(&stored, &moved, 61);
     let result = world
-        .reconcile(&converged(), script![live, written, say(&converged(), &status).refused(403, "Forbidden")])
+        .reconcile(&converged(), script![live, written, status_patch(&converged(), &status).refused(403, "Forbidden")])
         .await;
     assert_eq!((class_of(&result), overdue(&world)), (Some(Class::Forbidden), Duration::from_secs(120)));
-    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring")];
+    let script = script![status_patch(&converged(), &status), space_event("Expiring"), namespace_event("Expiring")];
     world.reconcile(&converged(), script).await.unwrap();
     assert_eq!(overdue(&world), Duration::ZERO, "the warning stands, and its time has begun");
 }
@@ -120,7 +121,7 @@ async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
     status["lastWarning"] = json!({"at": last, "before": "5m", "expiresAt": EXPIRES});
     let message = status["conditions"][1]["message"].as_str().unwrap().replace("warned 1h", "warned 5m");
     status["conditions"][1]["message"] = json!(message);
-    let result = world.reconcile(&space, script![say(&space, &status).refused(403, "Forbidden")]).await;
+    let result = world.reconcile(&space, script![status_patch(&space, &status).refused(403, "Forbidden")]).await;
     assert_eq!(
         (class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue),
         (Some(Class::Forbidden), Duration::ZERO)
@@ -156,9 +157,13 @@ async fn no_warning_is_published_in_a_namespace_of_others_or_announces_its_delet
         let world = World::with(WARNED_A_DAY_BEFORE, &objects);
         let mut status = warned_and_stalled(reason, message);
         status["conditions"][1]["message"] = json!(expiring_alone("1d"));
-        let script = script![say(&converged(), &status), told("Expiring").saying(&expiring_alone("1d")), told(reason)];
+        let script = script![
+            status_patch(&converged(), &status),
+            space_event("Expiring").with_note(&expiring_alone("1d")),
+            space_event(reason)
+        ];
         world.reconcile(&converged(), script).await.unwrap();
-        world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+        world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
     }
 }
 
@@ -168,10 +173,13 @@ async fn no_warning_announces_the_deletion_of_a_namespace_whose_name_became_prot
     let world = World::with(WARNED_A_DAY_BEFORE, &everything()).protecting("orchid-*");
     let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
     status["conditions"][1]["message"] = json!(expiring_alone("1d"));
-    let script =
-        script![say(&converged(), &status), told("Expiring"), told_inside("Expiring").saying(&expiring_alone("1d"))];
+    let script = script![
+        status_patch(&converged(), &status),
+        space_event("Expiring"),
+        namespace_event("Expiring").with_note(&expiring_alone("1d"))
+    ];
     world.reconcile(&converged(), script).await.unwrap();
-    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
 }
 
 /// The class was created again, so that no spec of it was accepted yet. The space follows the terms that its status
@@ -186,10 +194,14 @@ async fn a_warning_does_not_wait_until_the_class_is_validated() {
         "ClassNotAccepted",
         "the operator has not validated the current spec of SpaceClass greenhouse yet",
     );
-    let script =
-        script![say(&converged(), &status), told("Expiring"), told_inside("Expiring"), told("ClassNotAccepted")];
+    let script = script![
+        status_patch(&converged(), &status),
+        space_event("Expiring"),
+        namespace_event("Expiring"),
+        space_event("ClassNotAccepted")
+    ];
     world.reconcile(&converged(), script).await.unwrap();
-    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    world.reconcile(&with_status(&converged(), &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -199,7 +211,7 @@ async fn an_end_to_come_is_expected_though_its_last_warning_is_refused() {
         &converged(),
         &json!({"metadata": {"resourceVersion": "103"}, "status": warned_of("1d", WARNED_A_DAY_BEFORE)}),
     );
-    let result = world.reconcile(&space, script![say(&space, &expiring()).refused(403, "Forbidden")]).await;
+    let result = world.reconcile(&space, script![status_patch(&space, &expiring()).refused(403, "Forbidden")]).await;
     assert_eq!(class_of(&result), Some(Class::Forbidden));
     assert!(world.watchdog.is_behind(EXPIRES.parse().unwrap(), 0), "others make way for it when its time has come");
 }

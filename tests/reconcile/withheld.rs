@@ -134,7 +134,7 @@ async fn a_policy_of_others_breaches_enforced_isolation_and_one_of_the_platform_
     let newcomers = json!([{"kind": "Group", "name": "gardeners", "role": "helper"}, {"kind": "Group", "name": "newcomers", "role": "helper"}]);
     let space = edited(&converged(), &json!({"members": newcomers}), 103);
     let status = refused_since(2, "IsolationBreached", message);
-    world.reconcile(&space, script![say(&space, &status), told("IsolationBreached")]).await.unwrap();
+    world.reconcile(&space, script![status_patch(&space, &status), space_event("IsolationBreached")]).await.unwrap();
 }
 
 #[tokio::test]

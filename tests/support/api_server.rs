@@ -185,7 +185,7 @@ impl Call {
     }
 
     /// Expects that note in an Event.
-    pub(crate) fn saying(mut self, note: &str) -> Self {
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
         let Expected::AtLeast(body) = &mut self.body else { panic!("only an Event says something") };
         body["note"] = json!(note);
         self
@@ -366,7 +366,7 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
                 while !calls.is_empty() {
                     let next = script.next(&mut handle).await;
                     let Some((seen, reply)) = next else {
-                        panic!("these calls never came side by side with the others:\n{}", told(&calls))
+                        panic!("these calls were not sent concurrently with the others:\n{}", describe(&calls))
                     };
                     came.push((reply, take(&mut calls, &seen)));
                 }
@@ -378,16 +378,16 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
         }
     }
     let left: Vec<Call> = script.steps.iter().flat_map(Step::calls).chain(&script.events).cloned().collect();
-    assert!(left.is_empty(), "these calls never came:\n{}", told(&left));
+    assert!(left.is_empty(), "these calls were not sent:\n{}", describe(&left));
 }
 
 /// Removes the expected call that matches `seen` from `calls`, and returns it.
 fn take(calls: &mut Vec<Call>, seen: &Seen) -> Call {
     let place = calls.iter().position(|call| call.accepts(seen));
-    let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", told(calls)) };
+    let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", describe(calls)) };
     calls.swap_remove(place)
 }
 
-fn told(calls: &[Call]) -> String {
+fn describe(calls: &[Call]) -> String {
     calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }

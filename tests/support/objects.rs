@@ -452,7 +452,7 @@ pub(crate) fn expired(message: &str, working: bool, since: &str) -> Value {
 }
 
 /// The patch of the status of the space at that version.
-pub(crate) fn says(version: u64, status: &Value) -> Value {
+pub(crate) fn status_body(version: u64, status: &Value) -> Value {
     let mut whole = if status["className"].is_null() {
         json!({})
     } else {

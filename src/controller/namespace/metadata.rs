@@ -34,10 +34,16 @@ pub(crate) async fn adopt(
     Ok((adopted, replaced))
 }
 
-/// Removes the accepted offer, so that the namespace is not handed over a second time.
-pub(crate) async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
+/// Removes the accepted offer, so that the namespace is not handed over a second time. The labels and annotations are
+/// those `wanted` already.
+pub(crate) async fn end_offer(
+    io: &Io,
+    space: &DeveloperSpace,
+    seen: &SeenNamespace,
+    wanted: &WantedMetadata,
+) -> Result<SeenNamespace, Error> {
     let removal = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
-    patch(io, &space.name_any(), removal).await
+    patch_to(io, &space.name_any(), removal, wanted).await
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.

@@ -271,17 +271,16 @@ fn a_withdrawal_that_postpones_nothing_still_gives_a_week() {
     let shorter = class(&json!({"defaultTTL": "6d", "maxTTL": "6d", "warnBefore": ["1h"]}));
     let bounded = class(&json!({"defaultTTL": "7d", "maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"]}));
     for (edit, end) in [
-        (json!({}), "12-24T09:00:00"),
-        (json!({"displayName": "Orchids"}), "12-24T09:00:00"),
-        (json!({"renewedAt": "2026-12-05T10:05:00Z"}), "01-04T10:05:00"),
+        (json!({}), "2026-12-24T09:00:00Z"),
+        (json!({"displayName": "Orchids"}), "2026-12-24T09:00:00Z"),
+        (json!({"renewedAt": "2026-12-05T10:05:00Z"}), "2027-01-04T10:05:00Z"),
     ] {
         for further in [&shorter, &bounded] {
             let mut life = Life::new(&json!({"protected": true, "ttl": "30d"}));
             assert_eq!(stage_and_end(&life.look(&protecting, "11-24T09:00:00")).1, "never");
             assert_eq!(stage_and_end(&life.look(&refusing, "12-05T10:00:00")), is("calm", "12-24T09:00:00"));
             life.edit(&edit);
-            let expected = if end.starts_with("01") { format!("2027-{end}Z") } else { format!("2026-{end}Z") };
-            assert_eq!(stage_and_end(&life.look(&refusing, "12-05T10:05:00")).1, expected, "{edit}");
+            assert_eq!(stage_and_end(&life.look(&refusing, "12-05T10:05:00")).1, end, "{edit}");
             for (now, stage) in [
                 ("12-05T10:10:00", "warn 6d23h50m"),
                 ("12-05T10:10:01", "warned 6d23h50m"),
